@@ -1,0 +1,1 @@
+"""Whole numbers only, any number of axes: no torch, no files."""

@@ -1,0 +1,87 @@
+"""Raw pixel values → what the network saw in training. Fitted once, on training images; then frozen.
+
+The only place that touches value ranges, and the only place where (H, W, C) arrays become (C, H, W) tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ushape.errors import ImageError
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Mean and standard deviation per channel of the training images, and the type of their pixels.
+
+    dtype: name of the NumPy type of the training images ("uint8", "uint16", …); other types are refused at prediction,
+    since their values mean something else.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    dtype: str
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+    @staticmethod
+    def fit(images: Iterable[NDArray[np.generic]]) -> Intensity:
+        """From the (H, W, C) training images, all of one dtype; grey if every image is grey, else as many as the most."""
+        arrays = [_without_copies(image) for image in images]
+        channels = max(a.shape[-1] for a in arrays)
+        total, squares, count = np.zeros(channels), np.zeros(channels), 0
+        for array in arrays:
+            pixels = np.broadcast_to(array, (*array.shape[:2], channels)).reshape(-1, channels).astype(np.float64)
+            total += pixels.sum(axis=0)
+            squares += (pixels**2).sum(axis=0)
+            count += len(pixels)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        deviation[deviation == 0] = 1.0  # a constant channel carries nothing, and must not divide by zero
+        return Intensity(tuple(mean.tolist()), tuple(deviation.tolist()), str(arrays[0].dtype))
+
+    def tensor(self, pixels: NDArray[np.generic], name: str) -> Tensor:
+        """(H, W, C) pixels → (C, H, W) float32, mean 0 and deviation 1 over the training images.
+
+        Grey images fill all channels of a colour network; colour images whose channels are equal enter a grey one.
+        `name` stands in the ImageError for any other number of channels, or another type of pixel.
+        """
+        if str(pixels.dtype) != self.dtype:
+            raise ImageError(
+                f"{name} has {pixels.dtype} pixels, but the network was trained on {self.dtype}; the same number means "
+                f"another brightness. Convert the image to {self.dtype} as the training images were."
+            )
+        adapted = self._adapted(pixels, name)
+        mean = np.array(self.mean, dtype=np.float32)
+        deviation = np.array(self.deviation, dtype=np.float32)
+        scaled = (adapted.astype(np.float32) - mean) / deviation
+        return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+
+    def _adapted(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+        found = pixels.shape[-1]
+        if found == self.channels:
+            return pixels
+        if found == 1:
+            return np.repeat(pixels, self.channels, axis=-1)
+        plain = _without_copies(pixels)
+        if plain.shape[-1] == self.channels:
+            return plain
+        raise ImageError(
+            f"{name} has {found} channels, but the network was trained on {self.channels}. "
+            f"Save it with {self.channels} channel{'s' if self.channels > 1 else ' (grey)'}, or train on such images."
+        )
+
+
+def _without_copies(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """One channel instead of several equal ones: what many programs make of a grey image on export."""
+    if pixels.shape[-1] > 1 and bool((pixels == pixels[..., :1]).all()):
+        return pixels[..., :1]
+    return pixels

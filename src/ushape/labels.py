@@ -1,0 +1,86 @@
+"""What the classes are: their names, mask values and colours, and how logits become probabilities and masks.
+
+Softmax, the decision between classes and the ignored value live here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IGNORED = 255
+"""The number in a class map whose pixels count nowhere: not in the loss, the scores, or the statistics."""
+
+_FOREGROUND_HUES = (0.09, 0.55, 0.36, 0.83, 0.16, 0.70, 0.00, 0.47)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Exclusive classes, the background first.
+
+    names: one per class. values: what each class is called in the user's mask files, in the same order.
+    ignored_values: mask values that mean "do not look here". coloured: mask files are RGB and values are 0xRRGGBB.
+
+    >>> Labels(("membrane", "cell"), (0, 255)).encode(np.array([[0, 255]])).tolist()
+    [[0, 1]]
+    """
+
+    names: tuple[str, ...]
+    values: tuple[int, ...]
+    ignored_values: tuple[int, ...] = field(default=())
+    coloured: bool = False
+
+    def __post_init__(self) -> None:
+        assert len(self.names) == len(self.values) == len(set(self.values)), self
+        assert 1 <= len(self.names) < IGNORED, self
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
+
+    @property
+    def foreground(self) -> range:
+        """All classes but the first, which is the background."""
+        return range(1, self.classes)
+
+    @property
+    def mask_dtype(self) -> np.dtype[np.generic]:
+        """The smallest unsigned type that holds every value of a mask file (uint8 per channel for coloured masks)."""
+        return np.dtype(np.uint8) if self.coloured else np.min_scalar_type(max(self.values))
+
+    def encode(self, mask: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """(H, W) mask values → (H, W) class numbers; ignored values and values of no class become IGNORED."""
+        classes = np.full(mask.shape, IGNORED, dtype=np.uint8)
+        for number, value in enumerate(self.values):
+            classes[mask == value] = number
+        return classes
+
+    def decode(self, classes: NDArray[np.uint8]) -> NDArray[np.integer]:
+        """(H, W) class numbers → (H, W) mask values, or (H, W, 3) where the user's masks are coloured."""
+        values = np.array(self.values, dtype=np.uint32)[classes]
+        if self.coloured:
+            return np.stack([values >> 16 & 255, values >> 8 & 255, values & 255], axis=-1).astype(np.uint8)
+        return values.astype(self.mask_dtype)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """(N, K, h, w) logits → probabilities that sum to 1 over K, in float32 (Section 3 of U-Net 2015: soft-max)."""
+        return torch.softmax(logits.float(), dim=1)
+
+    def decide(self, probability: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """(K, h, w) probabilities → (h, w) class numbers: the most probable class, the first of equals."""
+        return probability.argmax(axis=0).astype(np.uint8)
+
+    def colour(self, number: int) -> tuple[int, int, int]:
+        """An (r, g, b) to draw this class with; the user's own where masks are coloured, black for the background."""
+        if self.coloured:
+            value = self.values[number]
+            return value >> 16 & 255, value >> 8 & 255, value & 255
+        if number == 0:
+            return 0, 0, 0
+        r, g, b = colorsys.hsv_to_rgb(_FOREGROUND_HUES[(number - 1) % len(_FOREGROUND_HUES)], 0.85, 1.0)
+        return round(255 * r), round(255 * g), round(255 * b)

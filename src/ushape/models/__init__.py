@@ -1,0 +1,31 @@
+"""Image tensor → logits; one paper, one file. MODELS is the only registry of the project."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+
+from ushape.errors import RecipeError
+from ushape.models.segmenter import Segmenter
+from ushape.models.unet import UNet
+
+MODELS: dict[str, type[Segmenter]] = {"unet": UNet}
+
+
+def build(name: str, **options: object) -> Segmenter:
+    """A model of the registry by name, its options checked against its constructor.
+
+    Raises RecipeError for a name or an option that does not exist, with the nearest that does.
+    """
+    if name not in MODELS:
+        raise RecipeError(f"There is no model {name!r}; {_nearest(name, list(MODELS))}")
+    known = [p for p in inspect.signature(MODELS[name].__init__).parameters if p != "self"]
+    for option in options:
+        if option not in known:
+            raise RecipeError(f"The model {name} has no option {option!r}; {_nearest(option, known)}")
+    return MODELS[name](**options)  # type: ignore[arg-type]
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."

@@ -1,0 +1,166 @@
+"""U-Net. Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. MICCAI 2015.
+
+Fig. 1, one axis of the 572-pixel tile:
+
+    572·570·568 ─────────────── crop 88 ──────────────▶ 392·390·388 ▶ 1×1
+       284·282·280 ──────────── crop 40 ────────▶ 200·198·196
+          140·138·136 ───────── crop 16 ──▶ 104·102·100
+             68·66·64 ────────── crop 4 ▶ 56·54·52
+                     32·30·28 ──────────────┘
+    ↓ 2×2 max pool        ↑ 2×2 up-convolution, channels halved
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ushape.errors import RecipeError
+from ushape.geometry.axis import Axis, footprint_of
+from ushape.geometry.footprint import Footprint
+from ushape.models.segmenter import Segmenter
+
+Padding = Literal["valid", "same"]
+Normalisation = Literal["none", "batch"]
+Skip = Literal["copy", "add", "none"]
+
+
+class UNet(Segmenter):
+    """(N, in_channels, H, W) image → (N, classes, H − 184, W − 184) logits at the published depth and padding.
+
+    padding: "valid" as published; "same" pads with zeros, so that the logits are as large as the input.
+    depth: number of poolings. width: channels of the first level, doubled at each level below.
+    normalisation: "none" as published, or "batch" after each 3×3 convolution. Normalising over the tile itself
+        (instance, group) is not offered: the answer would depend on the tile.
+    skip: "copy" concatenates the cropped map of the contracting path (published), "add" sums it, "none" leaves it out.
+    dropout: probability at the end of the contracting path; the paper names no number, the authors' network has .5.
+
+    Source: Section 2 and Fig. 1; initialisation and dropout, Section 3. RecipeError for a value that cannot be.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 2,
+        *,
+        padding: Padding = "valid",
+        depth: int = 4,
+        width: int = 64,
+        normalisation: Normalisation = "none",
+        skip: Skip = "copy",
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        _check(in_channels, classes, padding, depth, width, normalisation, skip, dropout)
+        self.in_channels, self.classes = in_channels, classes
+        self.depth, self.padding, self.skip = depth, padding, skip
+        pair = partial(ConvPair, padding=padding, normalisation=normalisation)
+        channels = [width * 2**level for level in range(depth + 1)]
+
+        self.contracting = nn.ModuleList(
+            pair(a, b) for a, b in zip([in_channels, *channels], channels, strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout(dropout)
+        self.up_convolutions = nn.ModuleList(
+            nn.ConvTranspose2d(2 * c, c, kernel_size=2, stride=2) for c in channels[:-1]
+        )
+        self.expanding = nn.ModuleList(pair(2 * c if skip == "copy" else c, c) for c in channels[:-1])
+        self.head = nn.Conv2d(width, classes, kernel_size=1)
+        self.apply(_initialise)
+
+    def outputs(self, x: Tensor) -> list[Tensor]:
+        for size in x.shape[-2:]:
+            self.footprint.require(size)
+        copies = []
+        for level, convolutions in enumerate(self.contracting):
+            x = convolutions(x if level == 0 else self.pool(x))
+            if level >= self.depth - 1:
+                x = self.dropout(x)
+            copies.append(x)
+        for level in reversed(range(self.depth)):
+            x = self.up_convolutions[level](x)
+            x = self.expanding[level](self._joined(copies[level], x))
+        return [self.head(x)]
+
+    def _joined(self, copy: Tensor, x: Tensor) -> Tensor:
+        if self.skip == "none":
+            return x
+        cropped = centre_crop(copy, x)
+        return torch.cat([cropped, x], dim=1) if self.skip == "copy" else cropped + x
+
+    @property
+    def footprint(self) -> Footprint:
+        return _footprint(self.depth, self.padding)
+
+
+class ConvPair(nn.Sequential):
+    """Twice: 3×3 convolution, normalisation if any, ReLU. Unpadded, it takes 4 pixels off each axis."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, padding: Padding, normalisation: Normalisation) -> None:
+        layers: list[nn.Module] = []
+        for channels in (in_channels, out_channels):
+            layers.append(nn.Conv2d(channels, out_channels, kernel_size=3, padding=1 if padding == "same" else 0))
+            if normalisation == "batch":
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+def centre_crop(copy: Tensor, onto: Tensor) -> Tensor:
+    """The centre of a map of the contracting path, as large as the map of the expanding path it is joined to.
+
+    That the centre is the right place follows from the layer list: see `along_axis` and its tests.
+    """
+    top, left = ((a - b) // 2 for a, b in zip(copy.shape[-2:], onto.shape[-2:], strict=True))
+    return copy[..., top : top + onto.shape[-2], left : left + onto.shape[-1]]
+
+
+def along_axis(x: Axis, *, depth: int, padding: Padding) -> Axis:
+    """Fig. 1 on one axis: size, stride, offset and reach of the logits, from those of the input."""
+    rim = 1 if padding == "same" else 0
+    copies = []
+    for level in range(depth + 1):
+        x = (x if level == 0 else x.pool(2)).conv(3, padding=rim).conv(3, padding=rim)
+        copies.append(x)
+    for level in reversed(range(depth)):
+        x = x.up(2).join(copies[level]).conv(3, padding=rim).conv(3, padding=rim)
+    return x
+
+
+def _footprint(depth: int, padding: Padding) -> Footprint:
+    return footprint_of(partial(along_axis, depth=depth, padding=padding), multiple=2**depth, padded=padding == "same")
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights from N(0, √(2/N)), N the incoming nodes of a neuron; biases 0 (Section 3)."""
+    if isinstance(module, nn.Conv2d):
+        incoming = module.in_channels * math.prod(module.kernel_size)
+    elif isinstance(module, nn.ConvTranspose2d):
+        incoming = module.in_channels  # kernel and stride are equal: each output pixel sees one input pixel
+    else:
+        return
+    nn.init.normal_(module.weight, std=math.sqrt(2 / incoming))
+    assert module.bias is not None
+    nn.init.zeros_(module.bias)
+
+
+def _check(
+    in_channels: int, classes: int, padding: str, depth: int, width: int, normalisation: str, skip: str, dropout: float
+) -> None:
+    for name, value in [("in_channels", in_channels), ("classes", classes), ("depth", depth), ("width", width)]:
+        if value < 1:
+            raise RecipeError(f"UNet got {name} = {value}; it takes whole numbers from 1 up.")
+    for name, text, allowed in [
+        ("padding", padding, ("valid", "same")),
+        ("normalisation", normalisation, ("none", "batch")),
+        ("skip", skip, ("copy", "add", "none")),
+    ]:
+        if text not in allowed:
+            raise RecipeError(f"UNet got {name} = {text!r}; it takes one of {', '.join(allowed)}.")
+    if not 0 <= dropout < 1:
+        raise RecipeError(f"UNet got dropout = {dropout}; it takes a probability from 0 up to, not including, 1.")
