@@ -34,7 +34,7 @@ class Intensity:
 
     @staticmethod
     def fit(images: Iterable[NDArray[np.generic]]) -> Intensity:
-        """From the (H, W, C) training images, all of one dtype; grey if every image is grey, else as many as the most."""
+        """From the (H, W, C) training images, all of one dtype; grey where every one is, else of the most channels."""
         arrays = [_without_copies(image) for image in images]
         channels = max(a.shape[-1] for a in arrays)
         total, squares, count = np.zeros(channels), np.zeros(channels), 0

@@ -73,7 +73,8 @@ class Labels:
 
     def decide(self, probability: NDArray[np.floating]) -> NDArray[np.uint8]:
         """(K, h, w) probabilities → (h, w) class numbers: the most probable class, the first of equals."""
-        return probability.argmax(axis=0).astype(np.uint8)
+        numbers: NDArray[np.uint8] = probability.argmax(axis=0).astype(np.uint8)
+        return numbers
 
     def colour(self, number: int) -> tuple[int, int, int]:
         """An (r, g, b) to draw this class with; the user's own where masks are coloured, black for the background."""

@@ -79,7 +79,7 @@ class Axis:
         )
 
     def crop_onto(self, other: Axis) -> int:
-        """Pixels to cut at the low side of this map so that it lies on `other`; SizeError where no whole number fits."""
+        """Pixels to cut at the low side so that this map lies on `other`; SizeError where no whole number fits."""
         if self.stride != other.stride:
             raise SizeError(f"Maps with strides {self.stride} and {other.stride} cannot be laid on each other.")
         crop = (other.offset - self.offset) / self.stride

@@ -23,7 +23,7 @@ def build(name: str, **options: object) -> Segmenter:
     for option in options:
         if option not in known:
             raise RecipeError(f"The model {name} has no option {option!r}; {_nearest(option, known)}")
-    return MODELS[name](**options)  # type: ignore[arg-type]
+    return MODELS[name](**options)
 
 
 def _nearest(word: str, known: list[str]) -> str:

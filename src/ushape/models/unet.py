@@ -61,9 +61,7 @@ class UNet(Segmenter):
         pair = partial(ConvPair, padding=padding, normalisation=normalisation)
         channels = [width * 2**level for level in range(depth + 1)]
 
-        self.contracting = nn.ModuleList(
-            pair(a, b) for a, b in zip([in_channels, *channels], channels, strict=False)
-        )
+        self.contracting = nn.ModuleList(pair(a, b) for a, b in zip([in_channels, *channels], channels, strict=False))
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout(dropout)
         self.up_convolutions = nn.ModuleList(
