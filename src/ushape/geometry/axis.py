@@ -104,13 +104,12 @@ class Axis:
         if size < 1:
             raise SizeError(f"{self.size} pixels are too few for a window of {reach + 1} with padding {padding}.")
         starts = [j * stride - padding for j in range(math.lcm(len(self.first), stride) // stride)]
-        phases = range(len(self.first))  # every phase within the window may hold its outermost pixel
         return Axis(
             size=size,
             stride=self.stride * stride,
             offset=self.offset + (Fraction(reach, 2) - padding) * self.stride,
-            first=tuple(min(self.depends_on(i + k)[0] for k in phases if k <= reach) for i in starts),
-            last=tuple(max(self.depends_on(i + reach - k)[1] for k in phases if k <= reach) for i in starts),
+            first=tuple(self.depends_on(i)[0] for i in starts),  # neither falls from one pixel to the next, in any map,
+            last=tuple(self.depends_on(i + reach)[1] for i in starts),  # so the outermost pixels of the window decide
         )
 
 

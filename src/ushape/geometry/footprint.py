@@ -36,7 +36,7 @@ class Footprint:
     def exact_output(self, input_size: int) -> int:
         """How many pixels of the answer depend on nothing outside this legal input; SizeError for an illegal one."""
         self.require(input_size)
-        return input_size - 2 * self.margin
+        return max(0, input_size - 2 * self.margin)  # padded networks take inputs smaller than their margins
 
     def output(self, input_size: int) -> int:
         """The size of the tensor that the network returns for this legal input; SizeError for an illegal one."""

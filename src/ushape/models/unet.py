@@ -13,7 +13,7 @@ Fig. 1, one axis of the 572-pixel tile:
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -130,6 +130,7 @@ def along_axis(x: Axis, *, depth: int, padding: Padding) -> Axis:
     return x
 
 
+@cache
 def _footprint(depth: int, padding: Padding) -> Footprint:
     return footprint_of(partial(along_axis, depth=depth, padding=padding), multiple=2**depth, padded=padding == "same")
 
@@ -151,8 +152,8 @@ def _check(
     in_channels: int, classes: int, padding: str, depth: int, width: int, normalisation: str, skip: str, dropout: float
 ) -> None:
     for name, value in [("in_channels", in_channels), ("classes", classes), ("depth", depth), ("width", width)]:
-        if value < 1:
-            raise RecipeError(f"UNet got {name} = {value}; it takes whole numbers from 1 up.")
+        if not isinstance(value, int) or value < 1:
+            raise RecipeError(f"UNet got {name} = {value!r}; it takes whole numbers from 1 up.")
     for name, text, allowed in [
         ("padding", padding, ("valid", "same")),
         ("normalisation", normalisation, ("none", "batch")),
@@ -160,5 +161,5 @@ def _check(
     ]:
         if text not in allowed:
             raise RecipeError(f"UNet got {name} = {text!r}; it takes one of {', '.join(allowed)}.")
-    if not 0 <= dropout < 1:
-        raise RecipeError(f"UNet got dropout = {dropout}; it takes a probability from 0 up to, not including, 1.")
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise RecipeError(f"UNet got dropout = {dropout!r}; it takes a probability from 0 up to, not including, 1.")
