@@ -19,7 +19,7 @@ FOOTPRINTS = [
     Footprint(margin=8, multiple=2, smallest_input=18),
     Footprint(margin=44, multiple=8, smallest_input=92),
     Footprint(margin=24, multiple=4, smallest_input=4, padded=True),
-    Footprint(margin=112, multiple=16, smallest_input=16, padded=True),
+    Footprint(margin=96, multiple=16, smallest_input=16, padded=True),
     Footprint(margin=0, multiple=1, smallest_input=1),
     Footprint(margin=5, multiple=3, smallest_input=11),
 ]

@@ -135,7 +135,10 @@ def _valid_margin(end: Axis, input_size: int) -> int:
 
 
 def _padded_margin(end: Axis, multiple: int) -> int:
-    """The farthest that any pixel looks, brought up to the pooling grid so that tiles stay on it."""
-    reaches = [(i - end.depends_on(i)[0], end.depends_on(i)[1] - i) for i in range(len(end.first))]
-    farthest = max(max(pair) for pair in reaches)
-    return -(-farthest // multiple) * multiple
+    """How far an answer that begins and ends on the pooling grid looks beyond itself, brought up to that grid.
+
+    What a pixel depends on never falls from one to the next: the first looks farthest down, the last farthest up.
+    """
+    last = multiple - 1
+    beyond = max(-end.depends_on(0)[0], end.depends_on(last)[1] - last)
+    return -(-beyond // multiple) * multiple
