@@ -1,0 +1,170 @@
+"""What every network of the registry promises, whatever its paper."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ushape.errors import RecipeError, SizeError
+from ushape.models import MODELS, build
+from ushape.models.segmenter import Segmenter
+
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def fresh(name: str, *, seed: int = 0, **options: object) -> Segmenter:
+    torch.manual_seed(seed)
+    return build(name, in_channels=2, classes=3, width=4, **options).eval()
+
+
+def images(net: Segmenter, number: int = 1) -> Tensor:
+    """Noise of a legal size, unequal along the two axes."""
+    height = net.footprint.input_for(6)
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(number, 2, height, height + 3 * net.footprint.multiple, generator=generator)
+
+
+@every_model
+def test_shapes_are_those_of_the_footprint(name):
+    net = fresh(name)
+    assert (net.in_channels, net.classes) == (2, 3)
+    x = images(net, number=2)
+    height, width = x.shape[-2:]
+    assert net(x).shape == (2, 3, net.footprint.output(height), net.footprint.output(width))
+    assert net.exact(x).shape == (2, 3, net.footprint.exact_output(height), net.footprint.exact_output(width))
+
+
+@every_model
+def test_the_first_illegal_size_is_refused(name):
+    net = fresh(name)
+    legal = net.footprint.smallest_input
+    net(torch.zeros(1, 2, legal, legal))
+    illegal = next(n for n in range(legal - 1, 0, -1) if not net.footprint.is_legal(n)) if legal > 1 else 0
+    with pytest.raises(SizeError, match=f"{illegal} pixels.*{legal}"):
+        net(torch.zeros(1, 2, illegal, legal))
+
+
+@every_model
+@pytest.mark.parametrize("mode", [True, False])
+def test_outputs_are_a_list_with_the_finest_first_in_either_mode(name, mode):
+    net = fresh(name, dropout=0.0).train(mode)
+    x = images(net)
+    outputs = net.outputs(x)
+    assert isinstance(outputs, list)
+    assert len(outputs) >= 1
+    assert torch.equal(net(x), outputs[0])
+    assert all(o.shape[:2] == (1, 3) and o.shape[-1] <= outputs[0].shape[-1] for o in outputs)
+
+
+@every_model
+def test_the_exact_answer_is_the_centre_of_the_logits(name):
+    net = fresh(name)
+    x = images(net)
+    logits, exact = net(x), net.exact(x)
+    top, left = ((a - b) // 2 for a, b in zip(logits.shape[-2:], exact.shape[-2:], strict=True))
+    assert torch.equal(exact, logits[..., top : top + exact.shape[-2], left : left + exact.shape[-1]])
+
+
+@every_model
+def test_prediction_is_the_same_twice_and_for_each_image_of_a_batch(name):
+    net = fresh(name)
+    x = images(net, number=2)
+    before = x.clone()
+    together = net(x)
+    assert torch.equal(together, net(x))
+    assert torch.allclose(together[1:], net(x[1:]), rtol=1e-4, atol=1e-4)
+    assert torch.equal(x, before)
+
+
+@every_model
+def test_the_same_seed_draws_the_same_weights(name):
+    x = images(fresh(name))
+    assert torch.equal(fresh(name, seed=3)(x), fresh(name, seed=3)(x))
+    assert not torch.equal(fresh(name, seed=3)(x), fresh(name, seed=4)(x))
+
+
+@every_model
+def test_a_gradient_reaches_every_parameter(name):
+    net = fresh(name).train()
+    torch.stack([o.square().mean() for o in net.outputs(images(net, number=2))]).sum().backward()
+    for parameter_name, parameter in net.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.any(), parameter_name
+
+
+@every_model
+def test_a_few_steps_lower_the_loss(name):
+    net = fresh(name, dropout=0.0).train()
+    x = images(net)
+    target = (net.exact(x).detach()[:, 0] > 0).long()
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
+    losses = []
+    for _ in range(8):
+        loss = torch.nn.functional.cross_entropy(net.exact(x), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0], losses
+
+
+@every_model
+def test_the_state_travels_to_another_network(name):
+    net, other = fresh(name, seed=0), fresh(name, seed=1)
+    x = images(net)
+    assert not torch.equal(net(x), other(x))
+    assert other.load_state_dict(net.state_dict(), strict=True).missing_keys == []
+    assert torch.equal(net(x), other(x))
+
+
+@every_model
+def test_channels_last_gives_the_same_logits(name):
+    net = fresh(name)
+    x = images(net)
+    expected = net(x)
+    net.to(memory_format=torch.channels_last)
+    assert torch.allclose(net(x.to(memory_format=torch.channels_last)), expected, rtol=1e-4, atol=1e-4)
+
+
+@every_model
+def test_bfloat16_stays_near_float32(name):
+    net = fresh(name)
+    x = images(net)
+    expected = net(x)
+    rounded = net.bfloat16()(x.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.float() - expected).std() < 0.03 * expected.std()  # 8 bits of mantissa, some 20 layers
+
+
+@every_model
+def test_parameters_and_device_are_told(name):
+    net = fresh(name)
+    assert net.parameter_count == sum(v.numel() for k, v in net.named_parameters())
+    assert net.device == torch.device("cpu")
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name():
+    with pytest.raises(RecipeError, match=r"no model 'u-net'; did you mean 'unet'\?"):
+        build("u-net")
+    with pytest.raises(RecipeError, match=r"no model 'transformer'; there are: unet"):
+        build("transformer")
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_one():
+    with pytest.raises(RecipeError, match=r"unet has no option 'widht'; did you mean 'width'\?"):
+        build("unet", widht=8)
+    with pytest.raises(RecipeError, match="no option 'zzz'; there are: in_channels, classes, padding"):
+        build("unet", zzz=1)
+
+
+def test_build_hands_its_options_to_the_constructor():
+    net = build("unet", in_channels=3, classes=5, depth=2, width=3, padding="same")
+    assert type(net) is MODELS["unet"]
+    assert net(torch.zeros(1, 3, 8, 12)).shape == (1, 5, 8, 12)
+
+
+def test_a_segmenter_is_a_contract_and_no_network():
+    with pytest.raises(TypeError, match="abstract"):
+        Segmenter()
