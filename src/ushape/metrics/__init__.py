@@ -1,0 +1,1 @@
+"""Two arrays → numbers. A score is undefined (NaN) only where its own docstring says so; nothing is smoothed."""

@@ -1,0 +1,264 @@
+"""Per-image confusions → the figures of a folder, with intervals, as JSON and CSV.
+
+The empty rule (see pixels.py) decides which images a mean is over: those in which the class is in the truth or in the
+prediction. How many there are stands beside each mean. Pooled scores come from the sum of all confusions, so that
+there every pixel weighs the same; in a mean over images every image does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ushape.errors import DataError, OutputError, SizeError
+from ushape.metrics.pixels import PixelScores
+
+EMPTY_RULE = (
+    "A class counts in an image where it is in the truth or in the prediction; elsewhere its scores are null and no "
+    "mean includes them. Where it counts, 0/0 is 0. A foreground mean is over the classes that count, the first aside."
+)
+INTERVAL_RULE = (
+    "95 % percentile bootstrap of the mean over images, resampling whole groups (patients, slides; an image that "
+    "belongs to none is its own group); null where the class counts in fewer than two groups."
+)
+RESAMPLES = 2000
+MEASURES = ("dice", "iou", "precision", "recall")
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One image: its name, its group (patient, slide; its own name where it belongs to none), its pixels."""
+
+    name: str
+    group: str
+    confusion: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over images, its 95 % interval, and the same measure over all pixels at once."""
+
+    mean: float
+    low: float
+    high: float
+    pooled: float
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """The figures of one class, or of the foreground mean, and how many images and groups it counts in."""
+
+    name: str
+    images: int
+    groups: int
+    dice: Figure
+    iou: Figure
+    precision: Figure
+    recall: Figure
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A folder in figures; classes stand in the order of their numbers, the background first."""
+
+    images: int
+    groups: int
+    classes: tuple[ClassFigures, ...]
+    foreground: ClassFigures
+    pixel_accuracy: Figure
+    pixel_error: Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of images that share their classes. `seed` draws the bootstrap: equal tables have equal intervals.
+
+    >>> Table([Row("a", "a", np.array([[5, 1], [1, 2]]))], ["membrane", "cell"]).summary().foreground.dice.mean
+    0.6666666666666666
+    """
+
+    rows: Sequence[Row]
+    class_names: Sequence[str]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise DataError("No image to score; give at least one image that has a mask.")
+        classes = len(self.class_names)
+        misfits = [row for row in self.rows if row.confusion.shape != (classes, classes)]
+        if misfits:
+            found = ", ".join(f"{row.name} {row.confusion.shape}" for row in misfits)
+            raise SizeError(
+                f"{len(misfits)} of {len(self.rows)} confusions do not fit the {classes} classes "
+                f"{', '.join(self.class_names)}: {found}. Make each with classes={classes}."
+            )
+
+    @cached_property
+    def scores(self) -> tuple[PixelScores, ...]:
+        """The scores of each image, in the order of the rows."""
+        return tuple(PixelScores.of(row.confusion) for row in self.rows)
+
+    @cached_property
+    def pooled(self) -> PixelScores:
+        """The scores of all pixels of all images at once."""
+        return PixelScores.of(np.sum([row.confusion for row in self.rows], axis=0))
+
+    def summary(self) -> Summary:
+        """The figures of the folder: per class, their foreground mean, and pixels right and wrong."""
+        rng = np.random.default_rng(self.seed)
+        groups = np.unique([row.group for row in self.rows], return_inverse=True)[1]
+        of_class = np.array([_per_class(scores) for scores in self.scores])
+        of_foreground = np.array([_foreground(scores) for scores in self.scores])
+        of_pixels = np.array([(scores.pixel_accuracy, scores.pixel_error) for scores in self.scores])
+        accuracy, error = _figures(of_pixels, (self.pooled.pixel_accuracy, self.pooled.pixel_error), groups, rng)
+        return Summary(
+            images=len(self.rows),
+            groups=len(np.unique(groups)),
+            classes=tuple(
+                _class_figures(name, of_class[:, number], _per_class(self.pooled)[number], groups, rng)
+                for number, name in enumerate(self.class_names)
+            ),
+            foreground=_class_figures("foreground mean", of_foreground, _foreground(self.pooled), groups, rng),
+            pixel_accuracy=accuracy,
+            pixel_error=error,
+        )
+
+    def worst(self, n: int) -> list[Row]:
+        """The n images of lowest mean foreground Dice, the lowest first; images without foreground are left out."""
+        return self._ranked(1)[:n]
+
+    def best(self, n: int) -> list[Row]:
+        """The n images of highest mean foreground Dice, the highest first; images without foreground are left out."""
+        return self._ranked(-1)[:n]
+
+    def to_dict(self) -> dict[str, object]:
+        """All of it, ready for JSON: rules, summary, and each image with its scores and confusion; NaN is None."""
+        everything = {
+            "rules": {"empty": EMPTY_RULE, "interval": INTERVAL_RULE, "resamples": RESAMPLES, "seed": self.seed},
+            "class_names": list(self.class_names),
+            "summary": asdict(self.summary()),
+            "rows": [self._image(row, scores) for row, scores in zip(self.rows, self.scores, strict=True)],
+        }
+        return {key: _without_nan(value) for key, value in everything.items()}
+
+    def write_json(self, path: Path) -> None:
+        """`to_dict` as a file, complete or not there."""
+        _write_whole(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+
+    def write_csv(self, path: Path) -> None:
+        """One line per image, complete or not there: foreground means, then each class; undefined scores are empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(
+            ["name", "group", "pixels", "pixel_accuracy"]
+            + [f"mean_{measure}" for measure in MEASURES]
+            + [f"{measure} {name}" for name in self.class_names for measure in MEASURES]
+        )
+        for row, scores in zip(self.rows, self.scores, strict=True):
+            numbers = [scores.pixel_accuracy, *_foreground(scores)]
+            numbers += [score for of_class in _per_class(scores) for score in of_class]
+            cells = ["" if math.isnan(number) else number for number in numbers]
+            writer.writerow([row.name, row.group, int(row.confusion.sum()), *cells])
+        _write_whole(path, text.getvalue())
+
+    def _ranked(self, sign: int) -> list[Row]:
+        scored = [(sign * s.mean_dice, i) for i, s in enumerate(self.scores) if not math.isnan(s.mean_dice)]
+        return [self.rows[i] for _, i in sorted(scored)]
+
+    def _image(self, row: Row, scores: PixelScores) -> dict[str, object]:
+        return {
+            "name": row.name,
+            "group": row.group,
+            "pixels": int(row.confusion.sum()),
+            **asdict(scores),
+            **{f"mean_{measure}": score for measure, score in zip(MEASURES, _foreground(scores), strict=True)},
+            "confusion": row.confusion.tolist(),
+        }
+
+
+def _per_class(scores: PixelScores) -> list[tuple[float, ...]]:
+    """MEASURES of each class."""
+    return list(zip(scores.dice, scores.iou, scores.precision, scores.recall, strict=True))
+
+
+def _foreground(scores: PixelScores) -> tuple[float, ...]:
+    """MEASURES, each a mean over the foreground classes."""
+    return scores.mean_dice, scores.mean_iou, scores.mean_precision, scores.mean_recall
+
+
+def _class_figures(
+    name: str,
+    of_images: NDArray[np.float64],
+    pooled: tuple[float, ...],
+    groups: NDArray[np.intp],
+    rng: np.random.Generator,
+) -> ClassFigures:
+    counts = ~np.isnan(of_images[:, 0])
+    dice, iou, precision, recall = _figures(of_images, pooled, groups, rng)
+    return ClassFigures(
+        name, int(counts.sum()), len(np.unique(groups[counts])), dice=dice, iou=iou, precision=precision, recall=recall
+    )
+
+
+def _figures(
+    of_images: NDArray[np.float64], pooled: tuple[float, ...], groups: NDArray[np.intp], rng: np.random.Generator
+) -> list[Figure]:
+    """(images, M) measures that are NaN together, M pooled ones, the group of each image → M figures."""
+    counts = ~np.isnan(of_images[:, 0])
+    if not counts.any():
+        return [Figure(math.nan, math.nan, math.nan, whole) for whole in pooled]
+    values = of_images[counts]
+    low, high = _interval(values, np.unique(groups[counts], return_inverse=True)[1], rng)
+    return [Figure(*map(float, four)) for four in zip(values.mean(axis=0), low, high, pooled, strict=True)]
+
+
+def _interval(
+    values: NDArray[np.float64], groups: NDArray[np.intp], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(images, M) values whose groups are numbered without gaps → the 95 % interval of each of the M means."""
+    total = int(groups.max()) + 1
+    if total < 2:
+        return np.full(values.shape[1], math.nan), np.full(values.shape[1], math.nan)
+    sums, images = np.zeros((total, values.shape[1])), np.bincount(groups)
+    np.add.at(sums, groups, values)
+    means = np.empty((RESAMPLES, values.shape[1]))
+    for resample in range(RESAMPLES):
+        times_drawn = np.bincount(rng.integers(total, size=total), minlength=total)
+        means[resample] = times_drawn @ sums / (times_drawn @ images)
+    low, high = np.percentile(means, (2.5, 97.5), axis=0)
+    return low, high
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """The file appears, or is replaced, in one step; names that are no UTF-8 on disk keep their bytes."""
+    unfinished = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}. Name a file in a folder that exists, may be written, "
+            "and has space left."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # nothing is left of it but after a failure
+            unfinished.unlink()
