@@ -1,0 +1,1 @@
+"""Files ↔ windows of pixels; knows nothing of learning."""

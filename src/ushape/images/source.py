@@ -1,0 +1,226 @@
+"""open_image(path) → an image whose windows can be read; the formats are told apart by suffix.
+
+    open_image(path).read(Window((0, 0), (512, 512)))    → (512, 512, C) pixels
+    read_mirrored(source, window)                        → the same, where the window may stick out of the image
+    read_mask(path)                                      → (H, W) integers
+
+Grey files have 1 channel, colour files 3; alpha is dropped and palettes are expanded (raster.py and tiff.py have the
+whole rule). Values are never rescaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ushape.errors import ImageError
+from ushape.geometry.tiles import Window, mirrored
+from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
+from ushape.images.raster import RasterImage
+from ushape.images.tiff import TiffImage, tiff_pages
+
+_LARGEST_MASK_VALUE = 2**31 - 1
+
+
+class Pixels(Protocol):
+    """What a file format gives: the header, and (h, w, C) pixels of a window inside the image."""
+
+    shape: tuple[int, int]
+    channels: int
+    dtype: np.dtype[np.generic]
+    spacing: tuple[float, float] | None
+
+    def read(self, window: Window) -> NDArray[np.generic]: ...
+
+
+@dataclass(frozen=True)
+class Page:
+    """One 2-D image of a file; `pages` is how many the file holds."""
+
+    path: Path
+    index: int = 0
+    pages: int = 1
+
+    @property
+    def name(self) -> str:
+        """The file's stem, with the number of the page where there are several.
+
+        >>> Page(Path("cells.tif")).name, Page(Path("stack.tif"), 7, 30).name
+        ('cells', 'stack_007')
+        """
+        return self.path.stem if self.pages == 1 else f"{self.path.stem}_{self.index:03d}"
+
+    def __str__(self) -> str:
+        return str(self.path) if self.pages == 1 else f"{self.path} (page {self.index} of {self.pages}, from 0)"
+
+
+class ImageSource:
+    """An image file whose header has been read. No file stays open between reads.
+
+    shape: (height, width). spacing: the size of a pixel (y, x) in micrometres, where the file says so.
+    """
+
+    def __init__(self, page: Page, pixels: Pixels) -> None:
+        self.page, self.path = page, page.path
+        self.shape, self.channels, self.dtype = pixels.shape, pixels.channels, pixels.dtype
+        self.spacing = pixels.spacing
+        self._pixels = pixels
+
+    def read(self, window: Window | None = None) -> NDArray[np.generic]:
+        """(h, w, C) pixels of a window inside the image, or of all; a new array, the caller's own.
+
+        Raises ImageError for a damaged file, and for floats that are NaN or infinite.
+        """
+        window = Window.whole(self.shape) if window is None else window
+        assert window.inside(self.shape), f"{window} sticks out of an image of shape {self.shape}"
+        pixels = self._pixels.read(window)
+        if self.dtype.kind == "f":
+            self._check_finite(pixels, window)
+        return pixels
+
+    def _check_finite(self, pixels: NDArray[np.generic], window: Window) -> None:
+        bad = ~np.isfinite(pixels)
+        if bad.any():
+            y, x, _ = np.argwhere(bad)[0] + (*window.start, 0)
+            raise ImageError(
+                f"{self.page} has {np.count_nonzero(bad)} of {bad.size} values that are NaN or infinite, the first at "
+                f"row {y}, column {x}. Networks need numbers: replace them, for instance by the image's median."
+            )
+
+
+@dataclass(frozen=True)
+class _Format:
+    open: Callable[[Path, int], Pixels]
+    pages: Callable[[Path], int]
+
+
+_RASTER = _Format(lambda path, _: RasterImage(path), lambda _: 1)
+_TIFF = _Format(TiffImage, tiff_pages)
+_NUMPY = _Format(NumpyImage, numpy_pages)
+
+_FORMATS = {
+    ".png": _RASTER,
+    ".jpg": _RASTER,
+    ".jpeg": _RASTER,
+    ".bmp": _RASTER,
+    ".gif": _RASTER,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".npy": _NUMPY,
+}
+
+SUFFIXES = frozenset(_FORMATS)
+"""The suffixes of files we read, in lower case; case does not matter in file names."""
+
+
+def open_image(path: Path, index: int = 0) -> ImageSource:
+    """The image at `path`, or page `index` of a stack; only the header is read."""
+    image_format = _format_of(path)
+    count = image_format.pages(path)
+    if not 0 <= index < count:
+        raise ImageError(f"{path} has {count} page{'s' if count > 1 else ''}, numbered from 0; there is no {index}.")
+    return ImageSource(Page(path, index, count), image_format.open(path, index))
+
+
+def from_array(pixels: NDArray[np.generic], name: str = "array") -> ImageSource:
+    """An (H, W) or (H, W, C) array as a source, so that what reads files reads arrays too."""
+    path = Path(name)
+    return ImageSource(Page(path), MemoryImage(pixels, path))
+
+
+def pages(path: Path) -> list[Page]:
+    """Every image of the file: one for most, several for a TIFF stack or an (N, H, W) array."""
+    count = _format_of(path).pages(path)
+    return [Page(path, index, count) for index in range(count)]
+
+
+def read_mirrored(source: ImageSource, window: Window) -> NDArray[np.generic]:
+    """(h, w, C) pixels of a window that may stick out on any side, by any amount: the image goes on mirrored there,
+    its border pixels not repeated. Only the part of the image that shows in the window is read.
+    """
+    if window.inside(source.shape):
+        return source.read(window)
+    if 0 in window.shape:
+        return np.empty((*window.shape, source.channels), dtype=source.dtype)
+    rows, columns = (
+        mirrored(start, stop, size) for start, stop, size in zip(window.start, window.stop, source.shape, strict=True)
+    )
+    top, left = int(rows.min()), int(columns.min())
+    needed = source.read(Window((top, left), (int(rows.max()) + 1, int(columns.max()) + 1)))
+    return needed[np.ix_(rows - top, columns - left)]
+
+
+def read_mask(path: Path, index: int = 0, *, coloured: bool = False) -> NDArray[np.integer]:
+    """(H, W) values of a mask file, as uint8, uint16 or int32.
+
+    - Grey values stay what they are; so do colours whose channels are all equal, the usual export of a grey mask.
+    - True colours become 0xRRGGBB. `coloured` asks for this whatever the file holds (grey g becomes 0xgggggg), for
+      folders where some masks are coloured (`is_coloured`) and others happen to show grey classes only.
+    - Two-level files (1 bit) are 0 and 255, as viewers show them; boolean .npy arrays are 0 and 1.
+    - Floats must be whole numbers. All values must lie in 0 … 2³¹ - 1.
+    """
+    source = open_image(path, index)
+    if source.channels not in (1, 3):
+        raise ImageError(
+            f"{source.page} has {source.channels} channels; a mask has 1 (class or object numbers) or 3 (colours). "
+            "Save one channel, or name the file so that it does not count as a mask."
+        )
+    mask = _whole_numbers(source.read(), source.page)
+    grey = mask[..., 0]
+    if not coloured and bool((mask == mask[..., :1]).all()):
+        return np.ascontiguousarray(grey)
+    if mask.dtype != np.uint8:
+        raise ImageError(
+            f"{source.page} is a coloured mask of type {source.dtype}; colours are read with 8 bits a channel. "
+            "Save it as 8-bit RGB, or as one channel of class numbers."
+        )
+    red, green, blue = (mask[..., min(c, source.channels - 1)].astype(np.int32) for c in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def is_coloured(path: Path, index: int = 0) -> bool:
+    """Whether some pixel of a mask file has a colour, so that `read_mask` gives 0xRRGGBB."""
+    source = open_image(path, index)
+    if source.channels != 3:
+        return False
+    pixels = source.read()
+    return not bool((pixels == pixels[..., :1]).all())
+
+
+def _format_of(path: Path) -> _Format:
+    if not path.exists():
+        raise ImageError(f"There is no file {path}. Check the name and the folder.")
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder, not an image. Name one file in it.")
+    image_format = _FORMATS.get(path.suffix.lower())
+    if image_format is None:
+        raise ImageError(
+            f"{path} has the suffix {path.suffix!r}; we read {' '.join(sorted(SUFFIXES))}. Convert it, best to TIFF."
+        )
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path} is empty (0 bytes); the copy or download broke off. Copy it again.")
+    return image_format
+
+
+def _whole_numbers(pixels: NDArray[np.generic], page: Page) -> NDArray[np.integer]:
+    """Checked mask values as uint8, uint16 or int32."""
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels  # type: ignore[return-value]
+    fractions = np.count_nonzero(pixels % 1) if pixels.dtype.kind == "f" else 0  # type: ignore[operator]
+    if fractions:
+        raise ImageError(
+            f"{page} has {fractions} values that are no whole numbers (such as {pixels[pixels % 1 != 0][0]}); "  # type: ignore[operator]
+            "a mask holds class or object numbers. Threshold probabilities first, and save integers."
+        )
+    low, high = pixels.min(), pixels.max()
+    if low < 0 or high > _LARGEST_MASK_VALUE:
+        raise ImageError(
+            f"{page} has mask values from {low} to {high}; we take 0 to {_LARGEST_MASK_VALUE}. "
+            "Give background and ignored regions a number of their own that is not negative."
+        )
+    return pixels.astype(np.int32)
