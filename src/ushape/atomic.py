@@ -1,0 +1,62 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ushape.errors import OutputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder; what was written there is flushed to disk and takes `path`'s place.
+
+    After any exception, Ctrl-C included, the temporary file is gone and `path` is as it was. Raises OutputError, with
+    what to do, where the folder is missing, cannot be written, or the disk is full.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise output_error(path, error) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Text (UTF-8) or bytes, replacing the file at once; OutputError where that cannot be."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Why `path` could not be written, and what to do."""
+    if error.errno == errno.ENOSPC:
+        return OutputError(f"The disk is full: {path} could not be written; nothing of it is left. Free some space.")
+    if error.errno == errno.ENOENT:
+        return OutputError(f"{path} cannot be written: there is no folder {path.parent}. Create it first.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path} cannot be written: no permission in {path.parent}. Choose another folder.")
+    return OutputError(f"{path} cannot be written: {error.strerror or error}. Choose another place.")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,138 @@
+"""One self-describing file: weights, recipe, labels, intensity and provenance, as safetensors and JSON, never pickle.
+
+A checkpoint opens with no other argument: `read(path)` gives a network that is ready for images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save as serialised
+from torch import Tensor
+
+from ushape.atomic import write_whole
+from ushape.errors import CheckpointError, RecipeError
+from ushape.intensity import Intensity
+from ushape.labels import Labels
+from ushape.models import build
+from ushape.models.segmenter import Segmenter
+from ushape.recipe import Recipe
+
+FORMAT = "ushape checkpoint 1"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with all that is needed to use it, and where it comes from.
+
+    provenance: plain values: versions, date, the images of the split, the scores of the validation.
+    """
+
+    model: Segmenter
+    labels: Labels
+    intensity: Intensity
+    recipe: Recipe
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+
+def write(path: Path, trained: Trained, weights: Mapping[str, Tensor] | None = None) -> None:
+    """Write a checkpoint at once; `weights` instead of the model's own, where a running mean of them is the result."""
+    about = {
+        "model": {
+            "name": trained.recipe.model.name,
+            "in_channels": trained.model.in_channels,
+            "classes": trained.model.classes,
+            "options": dict(trained.recipe.model.options),
+        },
+        "labels": asdict(trained.labels),
+        "intensity": asdict(trained.intensity),
+        "recipe": trained.recipe.to_dict(),
+        "provenance": dict(trained.provenance),
+    }
+    state = trained.model.state_dict() if weights is None else weights
+    write_tensors(path, state, {"format": FORMAT, "about": json.dumps(about)})
+
+
+def read(path: Path, device: torch.device | None = None) -> Trained:
+    """The checkpoint in a file, or the best one of a run's folder, its network in evaluation mode.
+
+    Raises CheckpointError, with the file and what to do, for a file that is missing, cut short, another program's, or
+    inconsistent.
+    """
+    path = path / "best.safetensors" if path.is_dir() else path
+    state, metadata = read_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not a checkpoint of ushape ({FORMAT!r} is missing from its metadata). "
+            "Give the folder or a checkpoint that `ushape train` wrote."
+        )
+    try:
+        about = json.loads(metadata["about"])
+        recipe = Recipe.from_dict(about["recipe"])
+        name, options = about["model"]["name"], about["model"]["options"]
+        model = build(name, in_channels=about["model"]["in_channels"], classes=about["model"]["classes"], **options)
+        labels, intensity = _labels(about["labels"]), _intensity(about["intensity"])
+    except (KeyError, TypeError, json.JSONDecodeError, RecipeError) as error:
+        raise CheckpointError(
+            f"{path} describes a network that this version of ushape cannot build: {error}. "
+            "Use the version that wrote it, or train again."
+        ) from error
+    _load_weights(model, state, path)
+    return Trained(model.eval().placed(device or torch.device("cpu")), labels, intensity, recipe, about["provenance"])
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A safetensors file, whole or not at all; OutputError where it cannot be written."""
+    contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write_whole(path, serialised(contiguous, dict(metadata)))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file; CheckpointError where there is none, or it is damaged."""
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no checkpoint {path}. Give the folder that `ushape train --out` wrote, or a file in it."
+        )
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint: {error}. It was cut short, damaged, or written by another program; "
+            "take another copy, or train again."
+        ) from error
+
+
+def _load_weights(model: Segmenter, state: Mapping[str, Tensor], path: Path) -> None:
+    wanted = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in state.items()}
+    if wanted == found:
+        model.load_state_dict(dict(state))
+        return
+    faults = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
+    faults += [f"{name} is unknown" for name in sorted(found.keys() - wanted.keys())]
+    faults += [
+        f"{name} is {found[name]}, not {wanted[name]}"
+        for name in sorted(wanted.keys() & found.keys())
+        if wanted[name] != found[name]
+    ]
+    raise CheckpointError(f"The weights in {path} do not fit the network it describes: " + "; ".join(faults))
+
+
+def _labels(values: Mapping[str, Any]) -> Labels:
+    return Labels(
+        names=tuple(values["names"]),
+        values=tuple(values["values"]),
+        ignored_values=tuple(values["ignored_values"]),
+        coloured=values["coloured"],
+    )
+
+
+def _intensity(values: Mapping[str, Any]) -> Intensity:
+    return Intensity(mean=tuple(values["mean"]), deviation=tuple(values["deviation"]), dtype=values["dtype"])

@@ -1,0 +1,225 @@
+"""All that defines a training, as frozen dataclasses ↔ one TOML file (docs/formats.md).
+
+A default stands here, or in the constructor of the model or augmentation, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from ushape.data.augment import Augmentation
+from ushape.errors import RecipeError
+from ushape.models import MODELS, build
+
+Task = Literal["semantic", "instances"]
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """Which network, and the options of its constructor that differ from the default."""
+
+    name: str = "unet"
+    options: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever the model's constructor takes
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What of the folder is used, and how.
+
+    include: comma-separated patterns of image names. group_by: a regular expression that finds what belongs together
+    in a name. task: recognised from the masks where left out. ignored_values: mask values that count nowhere.
+    validation_fraction: share of the images, in whole groups, that is held back.
+    """
+
+    include: str = "*"
+    group_by: str = ""
+    task: Task | Literal["auto"] = "auto"
+    ignored_values: tuple[int, ...] = ()
+    validation_fraction: float = 0.2
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How weights are found. Exactly one of minutes and steps is above 0.
+
+    output_size: side of the square patches in answered pixels. batch: patches per step.
+    optimiser: "sgd" with momentum as published, or "adamw". schedule: "constant", or "one-cycle" (a short rise, then
+    a cosine down to 0). loss: per pixel, per region, or both. class_weights: "balanced" divides by class frequency.
+    foreground_fraction: share of patches centred on a foreground pixel. average: decay of the running mean of the
+    weights that is kept as the result, 0 for the last weights. clip: largest norm of the gradient, 0 for any.
+    validations: how many, evenly spread over the training.
+    """
+
+    minutes: float = 0.0
+    steps: int = 0
+    output_size: int = 256
+    batch: int = 4
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.99
+    weight_decay: float = 1e-2
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    loss: Literal["cross-entropy", "dice", "cross-entropy+dice"] = "cross-entropy+dice"
+    class_weights: Literal["none", "balanced"] = "none"
+    foreground_fraction: float = 0.0
+    average: float = 0.99
+    clip: float = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    validations: int = 10
+
+
+@dataclass(frozen=True)
+class PredictionRecipe:
+    """flips: average the probabilities over the eight flips and quarter turns, at eight times the cost."""
+
+    flips: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training; its TOML file has one table per field."""
+
+    model: ModelRecipe = ModelRecipe()
+    data: DataRecipe = DataRecipe()
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    training: TrainingRecipe = TrainingRecipe()
+    prediction: PredictionRecipe = PredictionRecipe()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_toml(self) -> str:
+        tables = _plain(self)
+        model = tables.pop("model")
+        first = {"seed": tables.pop("seed"), "model": {"name": model["name"], **model["options"]}}
+        return tomli_w.dumps(first | tables)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; `from_dict` reads it back."""
+        return _plain(self)
+
+    @staticmethod
+    def from_dict(tables: Mapping[str, Any]) -> Recipe:
+        """From nested plain values, with `model.options` apart; RecipeError for names or values that cannot be."""
+        recipe: Recipe = _build(Recipe, tables, "the recipe")
+        return recipe
+
+    def changed(self, **tables: Mapping[str, Any]) -> Recipe:
+        """With some values of some tables replaced: `recipe.changed(training={"minutes": 5})`."""
+        return replace(self, **{name: replace(getattr(self, name), **values) for name, values in tables.items()})
+
+
+def read(path: Path) -> Recipe:
+    """The recipe in a TOML file; RecipeError names the file, every unknown key, and the nearest right one."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}. Give the path of a recipe in TOML.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}. See docs/formats.md for a recipe.") from error
+    model = dict(tables.get("model", {}))
+    if model:
+        tables["model"] = {"name": model.pop("name", ModelRecipe.name), "options": model}
+    recipe: Recipe = _build(Recipe, tables, str(path))
+    return recipe
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at what was meant.
+
+    >>> nearest("minuts", ["minutes", "steps"])
+    "did you mean 'minutes'?"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}."
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from plain values, its nested ones too; all unknown keys are named at once."""
+    hints = get_type_hints(kind)
+    known = [f.name for f in fields(kind)]
+    unknown = [f"{key!r}: {nearest(key, known)}" for key in values if key not in known]
+    if unknown:
+        raise RecipeError(f"{where} has settings that do not exist: " + " ".join(unknown))
+    built = {}
+    for key, value in values.items():
+        hint = hints[key]
+        if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"{where}: {key} is a table of settings, [{key}]; got {value!r}.")
+            built[key] = _build(hint, value, f"[{key}] of {where}")
+        else:
+            built[key] = _checked(value, hint, f"{key} in {where}")
+    return kind(**built)
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    """The value as the hint wants it, or RecipeError with what it takes."""
+    if hint in (bool, int, str) and type(value) is hint:
+        return value
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(type(v) is int for v in value):
+        return tuple(value)
+    if isinstance(value, Mapping) and get_origin(hint) not in (tuple, Literal):
+        return dict(value)
+    allowed = _choices(hint)
+    if allowed and value in allowed:
+        return value
+    takes = "one of " + ", ".join(allowed) if allowed else _WORDS.get(hint, "a list of whole numbers")
+    raise RecipeError(f"{where} is {value!r}; it takes {takes}.")
+
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _choices(hint: Any) -> list[str]:
+    """All strings of a Literal, or of a union of Literals."""
+    if get_origin(hint) is Literal:
+        return [str(a) for a in get_args(hint)]
+    return [choice for part in get_args(hint) for choice in _choices(part)] if get_args(hint) else []
+
+
+def _check(recipe: Recipe) -> None:
+    training, data = recipe.training, recipe.data
+    known = list(inspect.signature(MODELS[recipe.model.name]).parameters) if recipe.model.name in MODELS else []
+    reserved = {"in_channels", "classes"} & set(recipe.model.options)
+    if reserved:
+        raise RecipeError(f"[model] sets {', '.join(sorted(reserved))}, which follow from the images; leave them out.")
+    if not known or not set(recipe.model.options) <= set(known):
+        build(recipe.model.name, **recipe.model.options)  # raises, with the nearest name
+    if training.minutes and training.steps:
+        raise RecipeError(f"Both minutes = {training.minutes:g} and steps = {training.steps} are set; choose one.")
+    for name, value, least, most in [
+        ("training.minutes", training.minutes, 0, 1e6),
+        ("training.steps", training.steps, 0, 1e9),
+        ("training.output_size", training.output_size, 1, 1e5),
+        ("training.batch", training.batch, 1, 1e4),
+        ("training.momentum", training.momentum, 0, 0.9999),
+        ("training.weight_decay", training.weight_decay, 0, 10),
+        ("training.foreground_fraction", training.foreground_fraction, 0, 1),
+        ("training.average", training.average, 0, 0.99999),
+        ("training.clip", training.clip, 0, 1e6),
+        ("training.validations", training.validations, 1, 1e5),
+        ("training.learning_rate", training.learning_rate, 0, 100),
+        ("data.validation_fraction", data.validation_fraction, 0, 0.9),
+    ]:
+        if not least <= value <= most:
+            raise RecipeError(f"{name} is {value:g}; it takes {least:g} to {most:g}.")
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    tables = asdict(recipe)
+    tables["model"]["options"] = dict(recipe.model.options)
+    tables["data"]["ignored_values"] = list(recipe.data.ignored_values)
+    return tables
