@@ -1,0 +1,1 @@
+"""Annotated folder → batches."""
