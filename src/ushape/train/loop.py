@@ -1,0 +1,212 @@
+"""Batches → weights: the loop of every training here. It yields events and prints nothing.
+
+    for event in fit(trainer, validate):     Stepped, Stepped, …, Validated, Stepped, …, Validated
+
+Close the iterator between two events, and the trainer's state is whole: it can be saved and resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ushape.data.patches import PatchSampler
+from ushape.device import Precision, autocast
+from ushape.errors import CheckpointError, TrainingError
+from ushape.metrics.table import Table
+from ushape.models.segmenter import Segmenter
+from ushape.recipe import TrainingRecipe
+from ushape.train.losses import loss
+from ushape.train.optimiser import RunningMean, learning_rate, optimiser
+
+_VALIDATION_SHARE = 0.2  # of the time so far; validations that would exceed it wait, the last one aside
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One step of the optimiser. seconds: since the training began, pauses aside. progress: 0 … 1."""
+
+    step: int
+    seconds: float
+    progress: float
+    loss: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The scores of the running mean of the weights on the validation images; score: its mean foreground Dice."""
+
+    step: int
+    seconds: float
+    score: float
+    best: bool
+    table: Table
+
+
+Event = Stepped | Validated
+
+
+class Trainer:
+    """A network in training: everything that changes from step to step, and the step."""
+
+    def __init__(
+        self,
+        model: Segmenter,
+        recipe: TrainingRecipe,
+        sampler: PatchSampler,
+        *,
+        precision: Precision,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        self.model, self.recipe, self.sampler = model, recipe, sampler
+        self.precision, self.class_weights = precision, class_weights
+        self.optimiser = optimiser(model, recipe)
+        self.mean = RunningMean(model, recipe.average)
+        self.step, self.seconds, self.reserved_seconds, self.validating_seconds = 0, 0.0, 0.0, 0.0
+        self.validations, self.best = 0, -math.inf
+
+    @property
+    def progress(self) -> float:
+        """0 … 1: the share of the steps, or of the minutes less those kept for the last validation."""
+        if self.recipe.steps:
+            return min(1.0, self.step / self.recipe.steps)
+        seconds = max(1.0, 60 * self.recipe.minutes - self.reserved_seconds)
+        return min(1.0, self.seconds / seconds)
+
+    def advance(self) -> Stepped:
+        """One step; TrainingError if the loss is no longer a number, with the weights as they were before."""
+        begin = time.perf_counter()
+        rate = learning_rate(self.recipe, self.progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        value = self._step()
+        self.mean.update(self.model)
+        self.step += 1
+        self.seconds += time.perf_counter() - begin
+        return Stepped(self.step, self.seconds, self.progress, value, rate)
+
+    def _step(self) -> float:
+        batch = self.sampler.draw()
+        self.model.train()
+        with autocast(batch.image.device, self.precision):
+            outputs = self.model.outputs(batch.image.contiguous(memory_format=torch.channels_last))
+        energy = loss(
+            outputs,
+            batch.classes,
+            name=self.recipe.loss,
+            class_weights=self.class_weights,
+            weights=batch.weights,
+        )
+        value = float(energy.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss became {value} at step {self.step + 1}. The weights of the steps before are kept. Train again "
+                f"with a learning rate below {self.recipe.learning_rate:g}, or with [training] clip = 1."
+            )
+        energy.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return value
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors and JSON from which `restore` goes on as if nothing had happened."""
+        optimiser_state = self.optimiser.state_dict()["state"]
+        sampler = self.sampler.state()
+        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        tensors |= {f"mean.{name}": t for name, t in self.mean.weights.items()}
+        tensors |= {
+            f"optimiser.{number}.{name}": torch.as_tensor(t)
+            for number, values in optimiser_state.items()
+            for name, t in values.items()
+            if t is not None
+        }
+        tensors |= {f"sampler.{name}": torch.as_tensor(t) for name, t in sampler.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return tensors, {"counters": json.dumps(self._counters())}
+
+    def restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        """Go on from a saved state; CheckpointError if it is of another network or folder."""
+        try:
+            self.model.load_state_dict(_under("model.", tensors))
+            self.mean.restore(_under("mean.", tensors), 0)
+            self.optimiser.load_state_dict(
+                {"state": _numbered(_under("optimiser.", tensors)), **self._groups()}
+            )
+            sampler: dict[str, Any] = dict(_under("sampler.", tensors))
+            self.sampler.restore(sampler | {"position": int(sampler["position"])})
+            for name, value in json.loads(metadata["counters"]).items():
+                setattr(self.mean if name == "steps" else self, name, value)
+            torch.set_rng_state(tensors["random.cpu"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"The saved state does not fit this training: {error}. Resume with the recipe and the images it began "
+                "with, or start anew with --overwrite."
+            ) from error
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def _counters(self) -> dict[str, float]:
+        names = ("step", "seconds", "reserved_seconds", "validating_seconds", "validations", "best")
+        return {name: getattr(self, name) for name in names} | {"steps": self.mean.steps}
+
+    def _groups(self) -> dict[str, Any]:
+        return {"param_groups": self.optimiser.state_dict()["param_groups"]}
+
+
+def fit(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Iterator[Event]:
+    """Train until the recipe's steps or minutes are used up, validating as often as it says and at the end."""
+    while trainer.progress < 1:
+        yield trainer.advance()
+        if _validation_is_due(trainer):
+            yield _validated(trainer, validate)
+
+
+def _validation_is_due(trainer: Trainer) -> bool:
+    if trainer.progress >= 1:
+        return True
+    affordable = trainer.validating_seconds <= _VALIDATION_SHARE * trainer.seconds
+    return affordable and trainer.progress * trainer.recipe.validations >= trainer.validations + 1
+
+
+def _validated(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Validated:
+    begin = time.perf_counter()
+    table = validate(trainer)
+    score = table.summary().foreground.dice.mean
+    score = 0.0 if math.isnan(score) else score
+    best = score > trainer.best
+    taken = time.perf_counter() - begin
+    trainer.best = max(score, trainer.best)
+    trainer.validations = max(trainer.validations + 1, int(trainer.progress * trainer.recipe.validations))
+    trainer.reserved_seconds = taken
+    trainer.seconds += taken
+    trainer.validating_seconds += taken
+    return Validated(trainer.step, trainer.seconds, score, best, table)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _numbered(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """ "3.exp_avg" → {3: {"exp_avg": …}}, as optimisers keep their state."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = tensor
+    return state
