@@ -182,6 +182,8 @@ def test_a_join_depends_on_what_either_side_depends_on():
     with pytest.raises(SizeError, match="no place"):
         wide.crop_onto(fine)
     assert [wide.join(fine).depends_on(i) for i in range(3)] == [(-1, 3), (0, 4), (1, 5)]
+    even = Axis.of_input(40).conv(3)  # every pixel alike, until it is joined to one whose pixels come in pairs
+    assert [even.join(wide).depends_on(i) for i in range(4)] == [(0, 3), (0, 3), (2, 5), (2, 5)]
 
 
 def test_pooling_treats_a_partial_window_as_asked():
