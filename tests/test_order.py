@@ -15,8 +15,20 @@ import ushape
 
 # A module imports only from steps above its own. The package root stands on no step: it and the command line may import
 # anything, and late.
-ORDER = ["errors", "geometry", "device", "labels", "intensity", "images", "models", "metrics", "recipe", "checkpoint"]
-ORDER += ["data", "predict", "train", "evaluate", "report", "cli"]
+ORDER = ["errors", "geometry", "atomic", "device", "labels", "intensity", "images", "models", "metrics", "data", "recipe"]
+    "errors",
+    "atomic",
+    "geometry",
+    "device",
+    "labels",
+    "intensity",
+    "images",
+    "models",
+    "metrics",
+    "recipe",
+    "checkpoint",
+]
+ORDER += ["checkpoint", "predict", "train", "evaluate", "report", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
     "tensorboard",
@@ -68,11 +80,11 @@ def imports_go_only_upward(modules: dict[str, Module]) -> Iterator[str]:
     for module in modules.values():
         if module.step and module.step not in ORDER:
             yield f"{module.name} is on no step of ORDER"
-        elif module.step:
+        elif module.step not in ("", "cli"):
             here = ORDER.index(module.step)
             for imported, _ in module.imports(modules):
                 first = imported.split(".")[0]
-                if first == "ushape" and here < ORDER.index(step_of(imported) or "cli"):
+                if first == "ushape" and step_of(imported) not in ORDER[: here + 1]:
                     yield f"{module.name} imports {imported}"
                 if first == "torch" and here < ORDER.index(FIRST_WITH_TORCH):
                     yield f"{module.name} imports {imported}"
@@ -185,7 +197,7 @@ def test_each_rule_finds_what_it_forbids(tmp_path: Path, rule, files: dict[str, 
 def test_what_the_rules_allow(tmp_path: Path):
     allowed = {
         "__init__.py": "def __getattr__(name):\n    import ushape.cli",
-        "cli/__init__.py": "def main():\n    from ushape.train import loop\n    print(1)",
+        "cli/__init__.py": "def main():\n    from ushape import load\n    print(1)",
         "train/loop.py": "from ushape.predict.tiled import x\nfrom . import diary",
         "train/diary.py": "def f():\n    from torch.utils.tensorboard import SummaryWriter",
         "data/a.py": "try:\n  x = 1\nexcept (OSError, ValueError):\n  x = 2",
