@@ -16,18 +16,6 @@ import ushape
 # A module imports only from steps above its own. The package root stands on no step: it and the command line may import
 # anything, and late.
 ORDER = ["errors", "geometry", "atomic", "device", "labels", "intensity", "images", "models", "metrics", "data", "recipe"]
-    "errors",
-    "atomic",
-    "geometry",
-    "device",
-    "labels",
-    "intensity",
-    "images",
-    "models",
-    "metrics",
-    "recipe",
-    "checkpoint",
-]
 ORDER += ["checkpoint", "predict", "train", "evaluate", "report", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
