@@ -118,19 +118,35 @@ class Recipe:
         return replace(self, **{name: replace(getattr(self, name), **values) for name, values in tables.items()})
 
 
-def read(path: Path) -> Recipe:
-    """The recipe in a TOML file; RecipeError names the file, every unknown key, and the nearest right one."""
+def read(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, for `merged`; RecipeError names the file and every unknown key."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}. Give the path of a recipe in TOML.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}. See docs/formats.md for a recipe.") from error
-    model = dict(tables.get("model", {}))
-    if model:
-        tables["model"] = {"name": model.pop("name", ModelRecipe.name), "options": model}
-    recipe: Recipe = _build(Recipe, tables, str(path))
-    return recipe
+    if isinstance(tables.get("model"), dict):
+        options = dict(tables["model"])
+        name = {"name": options.pop("name")} if "name" in options else {}
+        tables["model"] = {**name, "options": options}
+    _build(Recipe, tables, str(path))
+    return tables
+
+
+def merged(recipe: Recipe, tables: Mapping[str, Any]) -> Recipe:
+    """The recipe with what the tables say in place of its own; options of another model replace all options."""
+    values = recipe.to_dict()
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            values[name] = table
+        elif name == "model" and table.get("name", recipe.model.name) == recipe.model.name:
+            values["model"]["options"] |= table.get("options", {})
+        elif name == "model":
+            values["model"] = {"options": {}, **table}
+        else:
+            values[name] = values.get(name, {}) | table
+    return Recipe.from_dict(values)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -108,8 +108,8 @@ class Trainer:
         value = float(energy.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f"The loss became {value} at step {self.step + 1}. The weights of the steps before are kept. Train again "
-                f"with a learning rate below {self.recipe.learning_rate:g}, or with [training] clip = 1."
+                f"The loss became {value} at step {self.step + 1}. The weights of the steps before are kept. Train "
+                f"again with a learning rate below {self.recipe.learning_rate:g}, or with [training] clip = 1."
             )
         energy.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
@@ -141,9 +141,7 @@ class Trainer:
         try:
             self.model.load_state_dict(_under("model.", tensors))
             self.mean.restore(_under("mean.", tensors), 0)
-            self.optimiser.load_state_dict(
-                {"state": _numbered(_under("optimiser.", tensors)), **self._groups()}
-            )
+            self.optimiser.load_state_dict({"state": _numbered(_under("optimiser.", tensors)), **self._groups()})
             sampler: dict[str, Any] = dict(_under("sampler.", tensors))
             self.sampler.restore(sampler | {"position": int(sampler["position"])})
             for name, value in json.loads(metadata["counters"]).items():

@@ -1,0 +1,80 @@
+"""Events → log.csv (one line per step, further columns at validations), and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ushape.errors import MissingExtra
+from ushape.train.loop import Event, Stepped, Validated
+
+COLUMNS = ("step", "seconds", "loss", "learning_rate", "validation_dice", "validation_iou", "validation_accuracy")
+
+
+class Diary:
+    """Appends each event to RUN/log.csv, a line at a time, so that what is there is whole whatever happens next.
+
+    tensorboard: also write RUN/tensorboard; MissingExtra where the package is not installed.
+    """
+
+    def __init__(self, run: Path, *, tensorboard: bool = False) -> None:
+        self._path = run / "log.csv"
+        self._board = _board(run / "tensorboard") if tensorboard else None
+
+    def begin(self, step: int) -> None:
+        """Start the file, or keep its lines up to the step from which a training is resumed."""
+        kept = [row for row in read(self._path) if int(row["step"]) <= step] if step and self._path.exists() else []
+        with self._path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def note(self, event: Event) -> None:
+        """Write one event down."""
+        row = _stepped(event) if isinstance(event, Stepped) else _validated(event)
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+        if self._board is not None:
+            for name, value in row.items():
+                if name not in ("step", "seconds"):
+                    self._board.add_scalar(name, float(value), event.step)
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+def read(path: Path) -> Sequence[dict[str, str]]:
+    """The rows of a log, empty cells as empty strings."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _stepped(event: Stepped) -> dict[str, str]:
+    return {
+        "step": str(event.step),
+        "seconds": f"{event.seconds:.3f}",
+        "loss": f"{event.loss:.6g}",
+        "learning_rate": f"{event.learning_rate:.6g}",
+    }
+
+
+def _validated(event: Validated) -> dict[str, str]:
+    figures = event.table.summary()
+    return {
+        "step": str(event.step),
+        "seconds": f"{event.seconds:.3f}",
+        "validation_dice": f"{figures.foreground.dice.mean:.6g}",
+        "validation_iou": f"{figures.foreground.iou.mean:.6g}",
+        "validation_accuracy": f"{figures.pixel_accuracy.mean:.6g}",
+    }
+
+
+def _board(folder: Path) -> Any:  # Any: TensorBoard's own class, known only where it is installed
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingExtra('TensorBoard is not installed. Install it: pip install "ushape[tensorboard]"') from error
+    return SummaryWriter(str(folder))

@@ -1,0 +1,107 @@
+"""Annotated folder + recipe → what a training holds in memory, and the plan where the recipe is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ushape.data.annotation import Annotation, annotate, read_classes
+from ushape.data.folder import Survey, survey
+from ushape.data.pair import Pair
+from ushape.data.patches import Example
+from ushape.data.split import Split, split
+from ushape.images.source import open_image
+from ushape.intensity import Intensity
+from ushape.recipe import DataRecipe, Recipe, merged
+from ushape.train.validate import Truth
+
+_RARE = 0.1  # a foreground below this share of the pixels is looked for, or most patches would show none
+
+_ON_A_PROCESSOR = (
+    "U-Net of width 32 with padding: on a processor the published width 64 takes four times as long, and unpadded "
+    "patches spend half of it on context"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe for these images on this machine, and the reason for each choice that is not the general default."""
+
+    recipe: Recipe
+    reasons: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything read: images standardised, masks as class numbers."""
+
+    survey: Survey
+    annotation: Annotation
+    split: Split
+    intensity: Intensity
+    examples: tuple[Example, ...]
+    truths: tuple[Truth, ...]
+
+
+def look(root: Path, data: DataRecipe, seed: int) -> tuple[Survey, Annotation, Split]:
+    """What is in the folder, what its masks mean, and how it is split; DataError lists every fault at once."""
+    found = survey(root, include=data.include, group_by=data.group_by or None)
+    found.require()
+    task = None if data.task == "auto" else data.task
+    annotation = annotate(found, task=task, ignored_values=data.ignored_values)
+    annotation.require()
+    return found, annotation, split(found.pairs, validation_fraction=data.validation_fraction, seed=seed)
+
+
+def plan(found: Survey, annotation: Annotation, tables: Mapping[str, Any], device: torch.device) -> Plan:
+    """The recipe that is trained: chosen for images and machine, and overruled by what the user's tables say."""
+    shortest = min(min(open_image(p.image.path, p.image.index).shape) for p in found.pairs)
+    chosen: dict[str, dict[str, Any]] = {"model": {"name": "unet", "options": {}}, "training": {}}
+    reasons = []
+    if device.type == "cpu":
+        chosen["model"]["options"] = {"width": 32, "padding": "same"}
+        reasons.append(("network", _ON_A_PROCESSOR))
+    if shortest < 256:
+        chosen["training"]["output_size"] = max(64, shortest // 16 * 16)
+        reasons.append(
+            ("patch", f"{chosen['training']['output_size']} px: the smallest image has a side of {shortest}")
+        )
+    share = min((annotation.share(k) for k in annotation.labels.foreground), default=1.0)
+    if share < _RARE:
+        chosen["training"]["foreground_fraction"] = 0.33
+        reasons.append(("sampling", f"a third of the patches centred on a class: the rarest covers {share:.1%}"))
+    return Plan(merged(merged(Recipe(), chosen), tables), tuple(reasons))
+
+
+def prepare(root: Path, recipe: Recipe) -> Prepared:
+    """Read everything. Intensity is fitted on the training images alone."""
+    found, annotation, parts = look(root, recipe.data, recipe.seed)
+    images = {pair.name: _pixels(pair) for pair in parts.training}
+    intensity = Intensity.fit(images.values())
+    examples = tuple(
+        Example(
+            pair.name,
+            intensity.tensor(images[pair.name], pair.name),
+            torch.from_numpy(read_classes(pair, annotation)),
+        )
+        for pair in parts.training
+    )
+    truths = truths_of(parts.validation, annotation)
+    return Prepared(found, annotation, parts, intensity, examples, truths)
+
+
+def truths_of(pairs: Sequence[Pair], annotation: Annotation) -> tuple[Truth, ...]:
+    """The pairs as images to be scored on."""
+    return tuple(
+        Truth(p.name, p.group, open_image(p.image.path, p.image.index), read_classes(p, annotation)) for p in pairs
+    )
+
+
+def _pixels(pair: Pair) -> NDArray[np.generic]:
+    return open_image(pair.image.path, pair.image.index).read()
