@@ -5,7 +5,7 @@ The only place that touches value ranges, and the only place where (H, W, C) arr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,20 +33,29 @@ class Intensity:
         return len(self.mean)
 
     @staticmethod
-    def fit(images: Iterable[NDArray[np.generic]]) -> Intensity:
-        """From the (H, W, C) training images, all of one dtype; grey where every one is, else of the most channels."""
+    def fit(images: Sequence[NDArray[np.generic]]) -> Intensity:
+        """From the (H, W, C) training images; grey where every image is grey, else of the most channels.
+
+        Raises ImageError where the images differ in dtype, or in channels other than 1.
+        """
         arrays = [_without_copies(image) for image in images]
         channels = max(a.shape[-1] for a in arrays)
-        total, squares, count = np.zeros(channels), np.zeros(channels), 0
-        for array in arrays:
-            pixels = np.broadcast_to(array, (*array.shape[:2], channels)).reshape(-1, channels).astype(np.float64)
-            total += pixels.sum(axis=0)
-            squares += (pixels**2).sum(axis=0)
-            count += len(pixels)
-        mean = total / count
-        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        deviation[deviation == 0] = 1.0  # a constant channel carries nothing, and must not divide by zero
-        return Intensity(tuple(mean.tolist()), tuple(deviation.tolist()), str(arrays[0].dtype))
+        found = sorted({a.shape[-1] for a in arrays} - {1}), sorted({a.dtype.name for a in arrays})
+        if max(map(len, found)) > 1:
+            raise ImageError(
+                f"The training images have {found[0] or [1]} channels and {', '.join(found[1])} pixels; all must have "
+                "the same (grey among colour images aside). Convert the ones that differ."
+            )
+        moments = [_moments(a, channels) for a in arrays]
+        sizes = np.array([[a.shape[0] * a.shape[1]] for a in arrays], dtype=np.float64)
+        sizes /= sizes.sum()
+        means, variances = (np.array(m) for m in zip(*moments, strict=True))
+        mean = (sizes * means).sum(axis=0)
+        deviation = np.sqrt((sizes * (variances + (means - mean) ** 2)).sum(axis=0))
+        lowest = np.min([a.min(axis=(0, 1)) * np.ones(channels) for a in arrays], axis=0)
+        highest = np.max([a.max(axis=(0, 1)) * np.ones(channels) for a in arrays], axis=0)
+        deviation[lowest == highest] = 1.0  # a constant channel carries nothing, and must not divide by zero
+        return Intensity(tuple(mean.tolist()), tuple(deviation.tolist()), arrays[0].dtype.name)
 
     def tensor(self, pixels: NDArray[np.generic], name: str) -> Tensor:
         """(H, W, C) pixels → (C, H, W) float32, mean 0 and deviation 1 over the training images.
@@ -54,7 +63,7 @@ class Intensity:
         Grey images fill all channels of a colour network; colour images whose channels are equal enter a grey one.
         `name` stands in the ImageError for any other number of channels, or another type of pixel.
         """
-        if str(pixels.dtype) != self.dtype:
+        if pixels.dtype.name != self.dtype:
             raise ImageError(
                 f"{name} has {pixels.dtype} pixels, but the network was trained on {self.dtype}; the same number means "
                 f"another brightness. Convert the image to {self.dtype} as the training images were."
@@ -85,3 +94,10 @@ def _without_copies(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
     if pixels.shape[-1] > 1 and bool((pixels == pixels[..., :1]).all()):
         return pixels[..., :1]
     return pixels
+
+
+def _moments(pixels: NDArray[np.generic], channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance per channel, of one image at a time so that little memory is needed."""
+    values = pixels.astype(np.float64)
+    mean, variance = values.mean(axis=(0, 1)), values.var(axis=(0, 1))
+    return mean * np.ones(channels), variance * np.ones(channels)

@@ -83,7 +83,7 @@ def prepare(root: Path, recipe: Recipe) -> Prepared:
     """Read everything. Intensity is fitted on the training images alone."""
     found, annotation, parts = look(root, recipe.data, recipe.seed)
     images = {pair.name: _pixels(pair) for pair in parts.training}
-    intensity = Intensity.fit(images.values())
+    intensity = Intensity.fit(list(images.values()))
     examples = tuple(
         Example(
             pair.name,
