@@ -8,6 +8,7 @@ Boolean arrays become 0 and 1. Otherwise values and channels stay as they are: a
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -17,6 +18,9 @@ from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 
 _MOST_CHANNELS = 4
+
+# What NumPy raises for broken files, found by damaging files byte by byte.
+_DAMAGE = (OSError, ValueError, RuntimeError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, TokenError)
 
 
 class NumpyImage:
@@ -61,7 +65,7 @@ def numpy_pages(path: Path) -> int:
 def _mapped(path: Path) -> NDArray[np.generic]:
     try:
         array = open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+    except _DAMAGE as error:
         raise ImageError(
             f"{path} cannot be read as a NumPy array: {str(error).rstrip('.')}. We take whole .npy files of numbers; "
             "save it again with numpy.save."

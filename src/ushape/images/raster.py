@@ -65,8 +65,11 @@ class RasterImage:
         self._path = path
         with _reading(path) as handle:
             image = _header(handle, path)
-            self._orientation = _orientation(image, path)
+            self._orientation = _orientation(image)
+            self._colours = _palette(image, path) if image.mode == "P" else None
             self.channels, self.dtype = _pixel_type(image, path)
+            if self._colours is not None:
+                self.channels = self._colours.shape[-1]
             width, height = image.size
         self.shape: tuple[int, int] = (width, height) if self._orientation >= 5 else (height, width)
         self._check_size()
@@ -107,7 +110,7 @@ class RasterImage:
                 raise ImageError(
                     f"{self._path} breaks off or is damaged: {_words(error)}. Copy or export it again."
                 ) from error
-            pixels = _palette(image)[stored] if image.mode == "P" else _three_axes(stored)
+        pixels = self._colours[stored] if self._colours is not None else _three_axes(stored)
         if pixels.dtype == np.bool_:
             pixels = pixels * np.uint8(255)
         upright = _upright(pixels[..., : self.channels], self._orientation)
@@ -138,16 +141,16 @@ def _header(handle: BinaryIO, path: Path) -> ImageFile:
         raise ImageError(f"{path} has a damaged header: {_words(error)}. Copy or export it again.") from error
 
 
-def _orientation(image: ImageFile, path: Path) -> int:
-    """1–8 as in EXIF; 1 (as stored) for anything but a JPEG that says otherwise."""
+def _orientation(image: ImageFile) -> int:
+    """1–8 as in EXIF; 1 (as stored) for anything but a JPEG that says otherwise legibly."""
     if not isinstance(image, JpegImageFile):
         return 1
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = image.getexif().get(_ORIENTATION, 1)
-    except _DAMAGE as error:
-        raise ImageError(f"{path} has damaged EXIF data: {_words(error)}. Export it again without.") from error
+    except _DAMAGE:
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
@@ -159,19 +162,23 @@ def _pixel_type(image: ImageFile, path: Path) -> tuple[int, np.dtype[np.generic]
         return 1, np.dtype(np.uint8)
     if image.mode in ("I", "I;16", "I;16B"):  # 16-bit grey PNG; which of these depends on Pillow's version
         return 1, np.dtype(np.uint16)
-    if image.mode == "P":
-        return _palette(image).shape[-1], np.dtype(np.uint8)
-    if image.mode in ("RGB", "RGBA"):
+    if image.mode in ("P", "RGB", "RGBA"):
         return 3, np.dtype(np.uint8)
     raise ImageError(
         f"{path} has colours of mode {image.mode}; we take grey, palette, RGB and RGBA. Convert it to RGB."
     )
 
 
-def _palette(image: ImageFile) -> NDArray[np.uint8]:
+def _palette(image: ImageFile, path: Path) -> NDArray[np.uint8]:
     """(256, 3) colours by number, or (256, 1) where all are grey; numbers beyond the palette are black."""
     colours = np.zeros((256, 3), dtype=np.uint8)
-    listed = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+    probe = Image.new("P", (1, 1))  # asked for its palette, the image itself would decode all its pixels
+    try:
+        if image.palette is not None:
+            probe.putpalette(image.palette.palette, image.palette.rawmode or "RGB")
+        listed = np.array(probe.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+    except _DAMAGE as error:
+        raise ImageError(f"{path} has a damaged palette: {_words(error)}. Export it again.") from error
     colours[: len(listed)] = listed
     return colours[:, :1] if bool((colours == colours[:, :1]).all()) else colours
 

@@ -32,7 +32,9 @@ from ushape.geometry.tiles import Window
 LARGEST_PNG_PIXELS = 1 << 28
 """256 megapixels: the most that is kept in memory for a PNG."""
 
-_CLASSIC_TIFF_BYTES = (1 << 32) - (1 << 25)  # offsets have 32 bits, and the tags need some room too
+CLASSIC_TIFF_BYTES = (1 << 32) - (1 << 25)
+"""Larger images become BigTIFF: offsets have 32 bits, and the header needs some room too."""
+
 _STRIP_BYTES = 1 << 20  # many readers take memory for a strip at a time
 _MICROMETRES_PER_CENTIMETRE = 1e4
 
@@ -189,9 +191,9 @@ class _TiffBody:
         self._pixel_bytes = layout.channels * layout.dtype.itemsize
         row_bytes = self._width * self._pixel_bytes
         with tifffile.TiffWriter(
-            handle, bigtiff=layout.shape[0] * row_bytes > _CLASSIC_TIFF_BYTES, byteorder="<"
+            handle, bigtiff=layout.shape[0] * row_bytes > CLASSIC_TIFF_BYTES, byteorder="<"
         ) as writer:
-            self._first_byte, _ = writer.write(
+            place = writer.write(
                 shape=layout.stored_shape,
                 dtype=self._stored,
                 photometric="rgb" if layout.channels == 3 else "minisblack",
@@ -204,6 +206,8 @@ class _TiffBody:
                 resolution=_pixels_per_centimetre(layout.spacing),
                 resolutionunit="NONE" if layout.spacing is None else "CENTIMETER",
             )
+        assert place is not None, "tifffile tells where the pixels are, as long as they are stored in one block"
+        self._first_byte = place[0]
 
     def put(self, window: Window, pixels: NDArray[np.generic]) -> None:
         top, left = window.start

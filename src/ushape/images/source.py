@@ -211,10 +211,10 @@ def _whole_numbers(pixels: NDArray[np.generic], page: Page) -> NDArray[np.intege
     """Checked mask values as uint8, uint16 or int32."""
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels  # type: ignore[return-value]
-    fractions = np.count_nonzero(pixels % 1) if pixels.dtype.kind == "f" else 0  # type: ignore[operator]
+    fractions = np.count_nonzero(pixels % 1) if pixels.dtype.kind == "f" else 0
     if fractions:
         raise ImageError(
-            f"{page} has {fractions} values that are no whole numbers (such as {pixels[pixels % 1 != 0][0]}); "  # type: ignore[operator]
+            f"{page} has {fractions} values that are no whole numbers (such as {pixels[pixels % 1 != 0][0]}); "
             "a mask holds class or object numbers. Threshold probabilities first, and save integers."
         )
     low, high = pixels.min(), pixels.max()

@@ -14,10 +14,11 @@ copies and transparency masks at the end of the file are left out. The orientati
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -38,7 +39,7 @@ _MOST_BYTES_FROM_ONE = {
     tifffile.COMPRESSION.ADOBE_DEFLATE: 1032,
     tifffile.COMPRESSION.DEFLATE: 1032,
     tifffile.COMPRESSION.PACKBITS: 64,
-    tifffile.COMPRESSION.JPEG: 1024,  # at least one bit per 8 × 8 samples of up to 16 bits
+    tifffile.COMPRESSION.JPEG: 4096,  # a bit or so for 8 × 8 samples, which chroma subsampling spreads over more
 }
 """How far each compression can go; the others know no bound."""
 
@@ -65,7 +66,7 @@ class TiffImage:
             self._page, self._decode = page, page.decode
             self._tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             self._first_byte = page.dataoffsets[0] + (index * page.nbytes if virtual > 1 else 0)
-            self._colours = _colours(page)
+            self._colours = _colours(page) if not tiff.is_imagej else None
             self.spacing = tiff_spacing(tiff, page)
         self._recent: dict[int, NDArray[np.generic] | None] = {}
         self.shape: tuple[int, int] = (page.imagelength, page.imagewidth)
@@ -94,7 +95,8 @@ class TiffImage:
     def _assembled(self, window: Window) -> NDArray[np.generic]:
         """A window put together from the strips or tiles it touches.
 
-        These stay in memory until the next read, so that windows read in rows decode each of them once.
+        These stay in memory until the next read (unless it was the whole image), so that windows read in rows decode
+        each strip once.
         """
         page, (top, left) = self._page, window.start
         planes, samples = page.shaped[0], page.shaped[4]
@@ -104,9 +106,10 @@ class TiffImage:
             range(planes), _touched(window, 0, piece_height), _touched(window, 1, piece_width)
         ))  # fmt: skip
         numbers = [(plane * rows + row) * columns + column for plane, row, column in touched]
-        self._recent = dict(zip(numbers, self._pieces(numbers), strict=True))
+        pieces = list(self._pieces(numbers))
+        self._recent = {} if window.shape == self.shape else dict(zip(numbers, pieces, strict=True))
         pixels = np.full((*window.shape, planes * samples), page.nodata, dtype=page.dtype)
-        for (plane, row, column), piece in zip(touched, self._recent.values(), strict=True):
+        for (plane, row, column), piece in zip(touched, pieces, strict=True):
             if piece is not None:
                 down, within_down = _overlap(row * piece_height, piece.shape[0], top, window.shape[0])
                 across, within_across = _overlap(column * piece_width, piece.shape[1], left, window.shape[1])
@@ -136,7 +139,7 @@ def tiff_pages(path: Path) -> int:
         return max(_virtual_pages(tiff, path), len(_page_numbers(tiff, path)))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     with _damage_of(path):
         tiff = tifffile.TiffFile(path)
@@ -144,7 +147,7 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
         yield tiff
 
 
-@contextmanager
+@contextlib.contextmanager
 def _damage_of(path: Path) -> Iterator[None]:
     try:
         yield
@@ -167,8 +170,7 @@ def _virtual_pages(tiff: tifffile.TiffFile, path: Path) -> int:
     if tiff.is_imagej:
         count = (tiff.imagej_metadata or {}).get("images", 1)
     elif tiff.is_shaped:
-        described = tiff.shaped_metadata[0]
-        count = math.prod(described["shape"]) // page.size if described.get("truncated") else 1
+        count = _described_images(page)
     if count in (1, page.shaped[0] * page.shaped[4]):  # some writers count the samples of a colour as images
         return 1
     if page.dataoffsets[0] + count * page.nbytes > tiff.filehandle.size:
@@ -176,6 +178,15 @@ def _virtual_pages(tiff: tifffile.TiffFile, path: Path) -> int:
             f"{path} says it holds {count} images, but ends before the last of them; it was cut short. Copy it again."
         )
     return int(count)
+
+
+def _described_images(page: tifffile.TiffPage) -> int:
+    """How many images there are by the note that tifffile leaves in files whose first page alone it lists."""
+    with contextlib.suppress(ValueError):
+        note = json.loads(page.description)
+        if note.get("truncated") is True:
+            return math.prod(note["shape"]) // page.size
+    return 1
 
 
 def _page_numbers(tiff: tifffile.TiffFile, path: Path) -> Sequence[int]:
@@ -219,7 +230,7 @@ def _check_size(page: tifffile.TiffPage, path: Path, file_bytes: int) -> None:
             f"{path} claims {size} pixels that would end at byte {end}, but the file has {file_bytes}; it was "
             "cut short. Copy it again."
         )
-    bits = page.bitspersample if isinstance(page.bitspersample, int) else 8
+    bits = page.bitspersample if isinstance(page.bitspersample, int) else min(page.bitspersample)
     most = _MOST_BYTES_FROM_ONE.get(page.compression)
     if most and not page.is_final and all(counts) and page.size * bits > 8 * most * int(sum(counts)):
         raise ImageError(
@@ -230,8 +241,8 @@ def _check_size(page: tifffile.TiffPage, path: Path, file_bytes: int) -> None:
     wanted = height * width * page.shaped[4] * page.dtype.itemsize
     if wanted > LARGEST_PIECE_BYTES and not page.is_final:
         raise ImageError(
-            f"{path} is stored in pieces of {height} x {width} pixels, each of which takes {wanted / 2**30:.1f} GiB when "
-            f"decoded; we stop at {LARGEST_PIECE_BYTES / 2**30:.0f} GiB. Save it again with tiles of 512 x 512."
+            f"{path} is stored in pieces of {height} x {width} pixels, each of which takes {wanted / 2**30:.1f} GiB "
+            f"when decoded; we stop at {LARGEST_PIECE_BYTES / 2**30:.0f} GiB. Save it again with tiles of 512 x 512."
         )
 
 
@@ -244,7 +255,7 @@ def _channels(page: tifffile.TiffPage) -> int:
 
 def _colours(page: tifffile.TiffPage) -> NDArray[np.uint8] | None:
     """(n, 3) colours of a palette, (n, 1) where all are grey; None where the numbers themselves count."""
-    if page.photometric != _PALETTE or page.is_imagej or page.colormap is None or page.samplesperpixel > 1:
+    if page.photometric != _PALETTE or page.colormap is None or page.samplesperpixel > 1:
         return None
     table = np.asarray(page.colormap, dtype=np.uint16).reshape(3, 1 << page.bitspersample)
     colours = (table >> 8 if table.max() > 255 else table).astype(np.uint8).T  # some writers fill the low byte alone
