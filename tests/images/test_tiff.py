@@ -361,6 +361,15 @@ def test_sizes_the_file_cannot_hold_are_refused_unread(tmp_path: Path, options: 
         open_image(path)
 
 
+@pytest.mark.parametrize("code", [256, 257])
+def test_a_page_without_pixels_is_refused(tmp_path: Path, code: int) -> None:
+    path = tmp_path / "a.tif"
+    written(path, GREY)
+    patch_tag(path, code, lambda _: 0)
+    with pytest.raises(ImageError, match=r"a\.tif has no pixels \((0 x 41|50 x 0)\)\. Export it again"):
+        open_image(path)
+
+
 def test_uncompressed_tiles_that_cannot_hold_the_image_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     written(path, GREY[:16, :32], tile=(16, 16))

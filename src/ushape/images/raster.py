@@ -184,9 +184,8 @@ def _palette(image: ImageFile, path: Path) -> NDArray[np.uint8]:
 
 
 def _raw_mode(image: ImageFile) -> str:
-    if not image.tile:
-        return ""
-    mode = image.tile[0][3]
+    """How the file packs its samples, which tells 16 bits where `image.mode` does not."""
+    mode = next((tile[3] for tile in image.tile), "")
     return str(mode[0] if isinstance(mode, tuple) else mode)
 
 
