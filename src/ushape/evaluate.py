@@ -68,7 +68,6 @@ class RunEvaluation:
         self.predictor = predictor
         labels, trained = predictor.trained.labels, predictor.trained
         found = survey(data, include=include, group_by=trained.recipe.data.group_by or None)
-        found.require()
         task = None if trained.recipe.data.task == "auto" else trained.recipe.data.task
         annotation = annotate(found, task=task, ignored_values=trained.recipe.data.ignored_values)
         annotation.require()

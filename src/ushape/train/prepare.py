@@ -52,7 +52,6 @@ class Prepared:
 def look(root: Path, data: DataRecipe, seed: int) -> tuple[Survey, Annotation, Split]:
     """What is in the folder, what its masks mean, and how it is split; DataError lists every fault at once."""
     found = survey(root, include=data.include, group_by=data.group_by or None)
-    found.require()
     task = None if data.task == "auto" else data.task
     annotation = annotate(found, task=task, ignored_values=data.ignored_values)
     annotation.require()
