@@ -1,0 +1,260 @@
+"""annotate(survey) → what the masks of a folder mean; read_classes(pair, annotation) → (H, W) class numbers.
+
+Up to 32 values are classes. Numbers of objects (1 … n, n different in every mask) are one class, "object". Values that
+blur leaves between classes are brought to the nearest class, with a warning. mask_values.py has how these are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ushape.data.drawn import Drawn, all_drawn
+from ushape.data.folder import Survey
+from ushape.data.mask_faults import class_faults, ignored_faults, value_faults
+from ushape.data.mask_values import (
+    MOST_CLASSES,
+    Tally,
+    are_object_numbers,
+    can_be_object_numbers,
+    main_values,
+    nearest,
+    together,
+)
+from ushape.data.pair import Fault, Merge, Pair, counted, every_error
+from ushape.errors import DataError
+from ushape.images.source import read_mask
+from ushape.labels import IGNORED, Labels
+
+Task = Literal["semantic", "instances"]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What the values of mask files mean.
+
+    merge: how the mask files of one image combine. numbered: values other than 0 number the objects of the one class.
+    main_values: values to which all others are brought, where some are blur; empty where each speaks for itself.
+    faults: those of the survey too. counts: pixels per class, by pair name. values: pixels per value of the mask files.
+    objects: how many each image has, by pair name, where objects are drawn apart. ignored: pixels that count nowhere.
+    """
+
+    root: Path
+    labels: Labels
+    task: Task
+    merge: Merge
+    numbered: bool
+    main_values: tuple[int, ...]
+    faults: tuple[Fault, ...]
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    values: Mapping[int, int] = field(default_factory=dict)
+    objects: Mapping[str, int] = field(default_factory=dict)
+    ignored: int = 0
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """Annotated pixels per class over all pairs."""
+        return tuple(sum(counts[k] for counts in self.counts.values()) for k in range(self.labels.classes))
+
+    def share(self, number: int) -> float:
+        """Part of the annotated pixels that a class has, from 0 to 1."""
+        return self.pixels[number] / max(1, sum(self.pixels))
+
+    def require(self) -> None:
+        """Raise DataError with every error of folder and masks at once, where there is one."""
+        if message := every_error(self.faults, self.root):
+            raise DataError(message)
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What the masks mean, as (label, text) lines to print."""
+        if not self.counts:
+            return []  # nothing is known, and the faults say why
+        lines = [("task", _TASKS[self.task])]
+        for number, name in enumerate(self.labels.names):
+            lines.append((f"class {number}", f"{name} ({self._drawn_as(number)}), {self.share(number):.1%} of pixels"))
+        if self.objects:
+            most, every = max(self.objects.values()), sum(self.objects.values())
+            lines.append(("objects", f"{every} in {counted(len(self.objects), 'image')}, up to {most} in one"))
+        if self.ignored:
+            part = self.ignored / (self.ignored + sum(self.pixels))
+            lines.append(("ignored", f"{part:.1%} of pixels"))
+        return lines
+
+    def _drawn_as(self, number: int) -> str:
+        value = self.labels.values[number]
+        if self.merge == "classes":
+            return f"files of {self.labels.names[number]}" if number else "where no class is drawn"
+        if self.merge == "objects":
+            return "a file per object" if number else "where no object is drawn"
+        if self.numbered:
+            return f"mask values 1 to {max(self.values)}, one per object" if number else "mask value 0"
+        return f"mask colour #{value:06x}" if self.labels.coloured else f"mask value {value}"
+
+
+_TASKS = {
+    "semantic": "semantic: a class for every pixel",
+    "instances": "instances: objects told apart",
+}
+_OBJECTS = Labels(("background", "object"), (0, 255))
+_UNKNOWN = Labels(("background",), (0,))
+"""Stands where masks could not be understood; there is an error beside it."""
+
+
+def annotate(survey: Survey, *, task: Task | None = None, ignored_values: Sequence[int] = ()) -> Annotation:
+    """Read all masks and find what they mean. Nothing is raised; everything wrong is among the faults.
+
+    task: what to train for, where the masks' own kind is not meant. ignored_values: mask values that count nowhere.
+    """
+    drawn, faults = all_drawn(survey.pairs)
+    merge = survey.pairs[0].merge if survey.pairs else "values"
+    draft = Annotation(survey.root, _UNKNOWN, task or "semantic", merge, False, (), (*survey.faults, *faults))
+    if not drawn:
+        return draft
+    faults += ignored_faults(drawn, ignored_values)
+    drawn = [d.without(ignored_values) for d in drawn]
+    draft = _understood(draft, drawn, task)
+    draft = replace(draft, labels=replace(draft.labels, ignored_values=tuple(ignored_values)))
+    if not draft.numbered:
+        faults += value_faults(drawn, draft.main_values, task)
+    if draft.labels.classes > 1:
+        draft = replace(draft, counts={d.pair.name: _counts(d, draft) for d in drawn})
+        faults += class_faults(drawn, draft.counts, draft.labels)
+    every = together(tally for d in drawn for tally in d.tallies)
+    apart = draft.numbered or merge == "objects"
+    area = sum(d.pixels for d in drawn if d.pair.name in draft.counts)
+    return replace(
+        draft,
+        values=dict(zip(every.values.tolist(), every.pixels.tolist(), strict=True)),
+        objects={d.pair.name: d.objects for d in drawn} if apart else {},
+        ignored=area - sum(draft.pixels),
+        faults=tuple(dict.fromkeys((*survey.faults, *faults))),  # a file may be found damaged twice
+    )
+
+
+def read_classes(pair: Pair, annotation: Annotation) -> NDArray[np.uint8]:
+    """(H, W) class numbers of a pair; IGNORED outside its field of view and at ignored values.
+
+    Where files of several classes claim a pixel, the first class has it.
+    """
+    if pair.merge == "classes":
+        classes = _first_class(pair, annotation)
+    else:
+        classes = _encoded(_one_mask(pair, annotation.labels.coloured), annotation)
+    if pair.valid:
+        classes[read_mask(pair.valid.path, pair.valid.index) == 0] = IGNORED
+    return classes
+
+
+def read_objects(pair: Pair, annotation: Annotation) -> NDArray[np.int32]:
+    """(H, W) numbers of objects, 0 where there is none: as drawn, or the connected parts of each foreground class.
+
+    Parts that touch at corners only are apart. Where files of several objects claim a pixel, the last has it.
+    """
+    classes = read_classes(pair, annotation)
+    numbers = np.zeros(classes.shape, dtype=np.int32)
+    if pair.merge == "objects":
+        for number, mask in enumerate(pair.masks, start=1):
+            numbers[_is_drawn(read_mask(mask.page.path, mask.page.index), annotation)] = number
+    elif annotation.numbered:
+        numbers[:] = _one_mask(pair, coloured=False)
+    else:
+        for number in annotation.labels.foreground:
+            parts, _ = ndimage.label(classes == number)
+            numbers[parts > 0] = parts[parts > 0] + numbers.max()
+    numbers[(classes == 0) | (classes == IGNORED)] = 0
+    return numbers
+
+
+def _understood(draft: Annotation, drawn: Sequence[Drawn], task: Task | None) -> Annotation:
+    """The draft with what the values of all masks together mean."""
+    tallies = [tally for d in drawn for tally in d.tallies]
+    coloured = any(d.coloured for d in drawn)
+    every = together(tallies)
+    mains = main_values(every, coloured=coloured)
+    values = mains or tuple(every.values.tolist())
+    if draft.merge == "values":
+        wanted = task == "instances" and can_be_object_numbers(tallies)
+        if not coloured and (wanted or are_object_numbers(tallies)):
+            return replace(draft, labels=_OBJECTS, numbered=True, task=task or "instances")
+        labels = _labels(values, every, coloured) if 1 <= len(values) <= MOST_CLASSES else _UNKNOWN
+        return replace(draft, labels=labels, main_values=mains, task=task or "semantic")
+    if len(values) != 2:  # drawn or not: more makes no sense, less is nothing drawn
+        return draft
+    if draft.merge == "objects":
+        return replace(draft, labels=_OBJECTS, main_values=values, task=task or "instances")
+    names = dict.fromkeys(mask.class_name for d in drawn for mask in d.pair.masks if mask.class_name)
+    labels = Labels(("background", *names), tuple(range(len(names) + 1)))
+    return replace(draft, labels=labels, main_values=values, task=task or "semantic")
+
+
+def _labels(values: Sequence[int], every: Tally, coloured: bool) -> Labels:
+    """Classes named after values, the background first: 0 or black, else the smallest value or commonest colour."""
+    ordered = sorted(values)
+    if coloured and 0 not in values:
+        pixels = dict(zip(every.values.tolist(), every.pixels.tolist(), strict=True))
+        first = max(values, key=lambda value: pixels[value])
+        ordered = [first, *(value for value in ordered if value != first)]
+    names = [f"colour #{value:06x}" if coloured else f"value {value}" for value in ordered]
+    if ordered[0] == 0 or len(ordered) == 2:
+        names[0] = "background"
+    if len(ordered) == 2:
+        names[1] = "foreground"
+    return Labels(tuple(names), tuple(ordered), coloured=coloured)
+
+
+def _counts(drawn: Drawn, annotation: Annotation) -> tuple[int, ...]:
+    """Pixels per class; from the tally, where that has them, so that masks are read once."""
+    if drawn.pair.merge == "classes":
+        classes = read_classes(drawn.pair, annotation)
+        weights = np.ones(classes.size, dtype=np.int64)
+    else:
+        classes = _encoded(drawn.tallies[0].values, annotation)
+        weights = drawn.tallies[0].pixels
+    counts = np.bincount(classes.ravel(), weights, minlength=IGNORED + 1)
+    return tuple(int(n) for n in counts[: annotation.labels.classes])
+
+
+def _encoded(values: NDArray[np.integer], annotation: Annotation) -> NDArray[np.uint8]:
+    """Mask values of one file, or of all objects of an image, as class numbers."""
+    labels = annotation.labels
+    ignored = np.isin(values, labels.ignored_values)
+    if annotation.numbered:
+        classes = (values > 0).astype(np.uint8)
+    elif annotation.merge == "objects":
+        classes = _is_drawn(values, annotation).astype(np.uint8)
+    else:
+        mains = annotation.main_values
+        classes = labels.encode(nearest(values, mains, coloured=labels.coloured) if mains else values)
+    classes[ignored] = IGNORED
+    return classes
+
+
+def _one_mask(pair: Pair, coloured: bool) -> NDArray[np.integer]:
+    masks = [read_mask(mask.page.path, mask.page.index, coloured=coloured) for mask in pair.masks]
+    union: NDArray[np.integer] = np.maximum.reduce(masks)
+    return union
+
+
+def _first_class(pair: Pair, annotation: Annotation) -> NDArray[np.uint8]:
+    names = annotation.labels.names
+    drawn = [
+        (names.index(mask.class_name), _is_drawn(read_mask(mask.page.path, mask.page.index), annotation))
+        for mask in pair.masks
+        if mask.class_name
+    ]
+    classes = np.zeros(drawn[0][1].shape, dtype=np.uint8)
+    for number, where in reversed(drawn):
+        classes[where] = number
+    return classes
+
+
+def _is_drawn(mask: NDArray[np.integer], annotation: Annotation) -> NDArray[np.bool_]:
+    """Where a file that shows a single class or object has it."""
+    drawn: NDArray[np.bool_] = nearest(mask, annotation.main_values) == max(annotation.main_values)
+    return drawn

@@ -1,0 +1,158 @@
+"""What can be wrong with masks that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ushape.data.drawn import Drawn
+from ushape.data.mask_values import MOST_CLASSES, can_be_object_numbers, together, two_scales
+from ushape.data.pair import Fault, counted, error, listed, warning
+from ushape.labels import Labels
+
+
+def ignored_faults(drawn: Sequence[Drawn], ignored_values: Sequence[int]) -> list[Fault]:
+    """Values to be ignored that no mask has."""
+    there = {int(value) for d in drawn for tally in d.tallies for value in tally.values}
+    missing = [value for value in ignored_values if value not in there]
+    if not missing:
+        return []
+    return [warning(f"No mask holds the ignored value {_numbers(missing)}; there are {_numbers(sorted(there))}.")]
+
+
+def value_faults(drawn: Sequence[Drawn], mains: Sequence[int], task: str | None) -> list[Fault]:
+    """Values that cannot be classes, or may not be what they look like. `mains`: what all others are brought to."""
+    tallies = [tally for d in drawn for tally in d.tallies]
+    files = [path for d in drawn for path in d.files]
+    values = list(mains) or together(tallies).values.tolist()
+    if len(values) < 2:
+        return [_one_value(values, files)]
+    if drawn[0].pair.merge != "values" and len(values) > 2:
+        return [_not_two(values, drawn)]
+    if len(values) > MOST_CLASSES:
+        return [_too_many(values, drawn)]
+    faults = _mixed(drawn) + _blurred(drawn, mains)
+    largest = {max(tally.values.tolist(), default=0) for tally in tallies} - {0}
+    if task is None and not mains and len(largest) > 2 and can_be_object_numbers(tallies):
+        faults.append(
+            warning(
+                f"Mask values up to {max(values)} are taken for classes, but they could number objects: "
+                "masks hold 1 to n, and n differs. If so, ask for the task 'instances'.",
+                files,
+            )
+        )
+    return faults
+
+
+def class_faults(drawn: Sequence[Drawn], counts: Mapping[str, Sequence[int]], labels: Labels) -> list[Fault]:
+    """Masks without anything on them, and pixels that several classes claim."""
+    faults = []
+    empty = [d for d in drawn if not any(counts[d.pair.name][1:])]
+    if empty:
+        verb = "shows" if len(empty) == 1 else "show"
+        faults.append(
+            warning(
+                f"{counted(len(empty), 'mask')} of {len(drawn)} {verb} nothing but {labels.names[0]}: "
+                f"{listed(d.pair.name for d in empty)}. That is fine where nothing is there to see; where the mask was "
+                "not finished, leave the image out.",
+                [path for d in empty for path in d.files],
+            )
+        )
+    claimed = {d.pair.name: _drawn_pixels(d) - sum(counts[d.pair.name][1:]) for d in drawn}
+    twice = [d for d in drawn if d.pair.merge == "classes" and claimed[d.pair.name] > 0]
+    if twice:
+        pixels = counted(sum(claimed[d.pair.name] for d in twice), "pixel")
+        faults.append(
+            warning(
+                f"{pixels} of {counted(len(twice), 'image')} are drawn as several classes: "
+                f"{listed(d.pair.name for d in twice)}. The first of {', '.join(labels.names[1:])} has them.",
+                [path for d in twice for path in d.files],
+            )
+        )
+    return faults
+
+
+def _one_value(values: Sequence[int], files: Sequence[Path]) -> Fault:
+    if not values:
+        return error("Not one pixel is annotated: all are ignored, or outside the field of view.", files)
+    return error(
+        f"All {counted(len(files), 'mask')} hold the one value {values[0]}, so there is nothing to tell apart. "
+        "Draw what you look for with another value than the background's, such as 255 on 0.",
+        files,
+    )
+
+
+def _not_two(values: Sequence[int], drawn: Sequence[Drawn]) -> Fault:
+    kind = "class" if drawn[0].pair.merge == "classes" else "object"
+    known = set(values[:1]) | {max(values)}
+    odd = [
+        path
+        for d in drawn
+        for path, tally in zip(d.files, d.tallies, strict=True)
+        if set(tally.values.tolist()) - known
+    ]
+    return error(
+        f"Masks that show one {kind} each should have two values, such as 0 and 255; these have "
+        f"{_numbers(values)}: {listed(path.name for path in odd)}. Save them again as black and white.",
+        odd,
+    )
+
+
+def _too_many(values: Sequence[int], drawn: Sequence[Drawn]) -> Fault:
+    worst = max(drawn, key=lambda d: max(len(tally.values) for tally in d.tallies))
+    most = max(len(tally.values) for tally in worst.tallies)
+    noun = "colours" if worst.coloured else "values"
+    return error(
+        f"Masks hold {len(values)} different {noun}, {most} of them in {worst.files[0].name}. That is too many for "
+        f"classes (at most {MOST_CLASSES}), and they neither number objects nor lie along blurred edges. Save masks "
+        "as PNG or TIFF with one value per class; if these are photographs, they do not belong among the masks.",
+        [path for d in drawn for path in d.files],
+    )
+
+
+def _mixed(drawn: Sequence[Drawn]) -> list[Fault]:
+    masks = [(path, tally) for d in drawn for path, tally in zip(d.files, d.tallies, strict=True)]
+    low, high = two_scales([tally for _, tally in masks])
+    if not low:
+        return []
+    few, _ = sorted((low, high), key=len)
+    first, second = (max(int(masks[k][1].values.max()) for k in part) for part in (low, high))
+    return [
+        error(
+            f"Masks use two scales: 0 to {first} in {len(low)} of them, 0 to {second} in {len(high)}. Convert one kind "
+            f"to the other, here the fewer: {listed(masks[k][0].name for k in few)}.",
+            [masks[k][0] for k in few],
+        )
+    ]
+
+
+def _blurred(drawn: Sequence[Drawn], mains: Sequence[int]) -> list[Fault]:
+    if not mains:
+        return []
+    odd: dict[Path, int] = {}
+    values: set[int] = set()
+    for path, tally in ((path, tally) for d in drawn for path, tally in zip(d.files, d.tallies, strict=True)):
+        between = ~np.isin(tally.values, mains)
+        if between.any():
+            odd[path] = odd.get(path, 0) + int(tally.pixels[between].sum())
+            values |= set(tally.values[between].tolist())
+    pixels = counted(sum(odd.values()), "pixel")
+    return [
+        warning(
+            f"{pixels} in {counted(len(odd), 'mask')} ({listed(path.name for path in odd)}) have values beside "
+            f"the main {_numbers(mains)}: {_numbers(sorted(values))}, as blurred edges and JPEG leave them. Each "
+            "counts as the nearest main value. Should they be classes, save masks with class numbers 0, 1, 2 …",
+            odd,
+        )
+    ]
+
+
+def _drawn_pixels(drawn: Drawn) -> int:
+    """Pixels that the files of all classes show, counted once per file."""
+    return sum(int(t.pixels[t.values > t.values.max(initial=0) / 2].sum()) for t in drawn.tallies)
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return listed(map(str, values), most=6)
