@@ -133,10 +133,16 @@ def test_a_group_weighs_as_many_images_as_it_has() -> None:
     assert recall.mean == pytest.approx((0.2 + 3 * 0.8) / 4)
 
 
-def test_one_group_has_no_interval() -> None:
-    for table in (cells(row_of_dice("a", 5)), cells(row_of_dice("a", 5, "p"), row_of_dice("b", 7, "p"))):
-        dice = table.summary().foreground.dice
-        assert math.isnan(dice.low) and math.isnan(dice.high) and not math.isnan(dice.mean)
+def test_one_image_has_no_interval() -> None:
+    dice = cells(row_of_dice("a", 5)).summary().foreground.dice
+    assert math.isnan(dice.low) and math.isnan(dice.high) and not math.isnan(dice.mean)
+
+
+def test_the_images_of_a_single_group_are_resampled_one_by_one() -> None:
+    rows = [row_of_dice("a", 2, "stack"), row_of_dice("b", 8, "stack")]
+    apart = [row_of_dice("a", 2), row_of_dice("b", 8)]
+    of_stack, of_images = (cells(*r).summary().classes[1].recall for r in (rows, apart))
+    assert (of_stack.low, of_stack.high) == (of_images.low, of_images.high) == pytest.approx((0.2, 0.8))
 
 
 def test_a_seed_gives_one_interval_and_another_seed_another() -> None:

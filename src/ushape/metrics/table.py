@@ -30,7 +30,8 @@ EMPTY_RULE = (
 )
 INTERVAL_RULE = (
     "95 % percentile bootstrap of the mean over images, resampling whole groups (patients, slides; an image that "
-    "belongs to none is its own group); null where the class counts in fewer than two groups."
+    "belongs to none is its own group). Where all images are of one group, images are resampled, and the "
+    "interval says nothing about another group; null where the class counts in fewer than two images."
 )
 RESAMPLES = 2000
 MEASURES = ("dice", "iou", "precision", "recall")
@@ -219,7 +220,8 @@ def _figures(
     if not counts.any():
         return [Figure(math.nan, math.nan, math.nan, whole) for whole in pooled]
     values = of_images[counts]
-    low, high = _interval(values, np.unique(groups[counts], return_inverse=True)[1], rng)
+    of_group = np.unique(groups[counts], return_inverse=True)[1]
+    low, high = _interval(values, of_group if of_group.any() else np.arange(len(values)), rng)
     return [Figure(*map(float, four)) for four in zip(values.mean(axis=0), low, high, pooled, strict=True)]
 
 
