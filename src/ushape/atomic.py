@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ushape.errors import OutputError
@@ -19,24 +19,20 @@ def replacing(path: Path) -> Iterator[Path]:
     After any exception, Ctrl-C included, the temporary file is gone and `path` is as it was. Raises OutputError, with
     what to do, where the folder is missing, cannot be written, or the disk is full.
     """
+    temporary = path.parent / f".ushape-{uuid.uuid4().hex[:12]}.part"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise output_error(path, error) from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        temporary.open("xb").close()  # not tempfile: its files are private, and not every file system can change that
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OutputError:
         raise
     except OSError as error:
         raise output_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone after a clean end, and was never there where the folder refused it
+            temporary.unlink()
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -47,16 +43,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 def output_error(path: Path, error: OSError) -> OutputError:
     """Why `path` could not be written, and what to do."""
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"The disk is full: {path} could not be written; nothing of it is left. Free some space.")
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not path.parent.exists():
         return OutputError(f"{path} cannot be written: there is no folder {path.parent}. Create it first.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path} cannot be written: no permission in {path.parent}. Choose another folder.")
     return OutputError(f"{path} cannot be written: {error.strerror or error}. Choose another place.")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
