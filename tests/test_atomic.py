@@ -20,6 +20,12 @@ def failing(number: int):
     return fail
 
 
+def write_half_then_raise(path: Path, exception: BaseException) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        raise exception
+
+
 def everything_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -58,9 +64,8 @@ def test_after_any_exception_all_is_as_it_was(tmp_path: Path, exception: type[Ba
     path = tmp_path / "a.txt"
     if existing:
         path.write_text("old")
-    with pytest.raises(exception), replacing(path) as temporary:
-        temporary.write_text("half of the n")
-        raise exception
+    with pytest.raises(exception):
+        write_half_then_raise(path, exception())
     assert everything_in(tmp_path) == (["a.txt"] if existing else [])
     assert not existing or path.read_text() == "old"
 
@@ -90,9 +95,8 @@ def test_what_the_system_refuses_is_told_with_the_file_and_what_to_do(
 
 
 def test_a_disk_that_fills_while_the_body_writes(tmp_path: Path):
-    with pytest.raises(OutputError, match="disk is full"), replacing(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        failing(errno.ENOSPC)()
+    with pytest.raises(OutputError, match="disk is full"):
+        write_half_then_raise(tmp_path / "a.txt", OSError(errno.ENOSPC, "No space left on device"))
     assert everything_in(tmp_path) == []
 
 

@@ -24,10 +24,11 @@ def choose_device(name: str | None = None) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        float(torch.zeros(1, device=device))  # "meta" makes tensors too, but holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0].split(". ")[0].rstrip(".")
         raise RecipeError(
-            f"The device {name!r} cannot be used here: {str(error).splitlines()[0]} "
+            f"The device {name!r} cannot be used here: {reason}. "
             "Take cpu, or leave the device out to choose the best there is."
         ) from error
     return device
@@ -37,7 +38,8 @@ def faster_precision(device: torch.device) -> Precision:
     """bfloat16 where a 3×3 convolution in it takes at most two thirds of the time in float32, else float32."""
     if device.type == "mps":
         return "float32"
-    convolution = channels_last(nn.Conv2d(64, 64, 3).to(device))
+    with torch.random.fork_rng(devices=[]):  # its weights are drawn, and the caller's random numbers are the caller's
+        convolution = channels_last(nn.Conv2d(64, 64, 3).to(device))
     x = torch.ones(1, 64, 128, 128, device=device).to(memory_format=torch.channels_last)
     seconds = {precision: _seconds(convolution, x, precision) for precision in ("float32", "bfloat16")}
     return "bfloat16" if seconds["bfloat16"] < 2 / 3 * seconds["float32"] else "float32"
