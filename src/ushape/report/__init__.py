@@ -1,0 +1,1 @@
+"""Run, evaluation or comparison → one self-contained HTML page."""
