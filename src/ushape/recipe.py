@@ -6,10 +6,9 @@ A default stands here, or in the constructor of the model or augmentation, and n
 from __future__ import annotations
 
 import difflib
-import inspect
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -110,6 +109,9 @@ class Recipe:
     @staticmethod
     def from_dict(tables: Mapping[str, Any]) -> Recipe:
         """From nested plain values, with `model.options` apart; RecipeError for names or values that cannot be."""
+        unknown = list(_unknown(Recipe, tables, "the recipe"))
+        if unknown:
+            raise RecipeError("There are settings that do not exist: " + " ".join(unknown))
         recipe: Recipe = _build(Recipe, tables, "the recipe")
         return recipe
 
@@ -121,7 +123,7 @@ class Recipe:
 def read(path: Path) -> dict[str, Any]:
     """The tables of a TOML file, for `merged`; RecipeError names the file and every unknown key."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin files with a mark
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}. Give the path of a recipe in TOML.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -130,7 +132,10 @@ def read(path: Path) -> dict[str, Any]:
         options = dict(tables["model"])
         name = {"name": options.pop("name")} if "name" in options else {}
         tables["model"] = {**name, "options": options}
-    _build(Recipe, tables, str(path))
+    try:
+        Recipe.from_dict(tables)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
     return tables
 
 
@@ -160,22 +165,27 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}."
 
 
-def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from plain values, its nested ones too; all unknown keys are named at once."""
+def _unknown(kind: type[Any], values: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Every key that is no field of a dataclass or of those in it, with the nearest that is."""
     hints = get_type_hints(kind)
-    known = [f.name for f in fields(kind)]
-    unknown = [f"{key!r}: {nearest(key, known)}" for key in values if key not in known]
-    if unknown:
-        raise RecipeError(f"{where} has settings that do not exist: " + " ".join(unknown))
+    for key, value in values.items():
+        if key not in hints:
+            yield f"{key!r} in {where}: {nearest(key, hints)}"
+        elif is_dataclass(hints[key]) and isinstance(value, Mapping):
+            yield from _unknown(hints[key], value, f"[{key}]")
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from plain values, its nested ones too."""
+    hints = get_type_hints(kind)
     built = {}
     for key, value in values.items():
-        hint = hints[key]
-        if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
-            if not isinstance(value, Mapping):
-                raise RecipeError(f"{where}: {key} is a table of settings, [{key}]; got {value!r}.")
-            built[key] = _build(hint, value, f"[{key}] of {where}")
+        if not is_dataclass(hints[key]):
+            built[key] = _checked(value, hints[key], f"{key} in {where}")
+        elif isinstance(value, Mapping):
+            built[key] = _build(hints[key], value, f"[{key}]")
         else:
-            built[key] = _checked(value, hint, f"{key} in {where}")
+            raise RecipeError(f"{key} in {where} is {value!r}; it takes a table of settings, [{key}].")
     return kind(**built)
 
 
@@ -187,16 +197,23 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(type(v) is int for v in value):
         return tuple(value)
-    if isinstance(value, Mapping) and get_origin(hint) not in (tuple, Literal):
+    if get_origin(hint) is Mapping and isinstance(value, Mapping):
         return dict(value)
     allowed = _choices(hint)
-    if allowed and value in allowed:
+    if value in allowed:
         return value
-    takes = "one of " + ", ".join(allowed) if allowed else _WORDS.get(hint, "a list of whole numbers")
+    takes = "one of " + ", ".join(allowed) if allowed else _WORDS.get(get_origin(hint) or hint, str(hint))
     raise RecipeError(f"{where} is {value!r}; it takes {takes}.")
 
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list of whole numbers",
+    Mapping: "a table",
+}
 
 
 def _choices(hint: Any) -> list[str]:
@@ -207,31 +224,58 @@ def _choices(hint: Any) -> list[str]:
 
 
 def _check(recipe: Recipe) -> None:
-    training, data = recipe.training, recipe.data
-    known = list(inspect.signature(MODELS[recipe.model.name]).parameters) if recipe.model.name in MODELS else []
-    reserved = {"in_channels", "classes"} & set(recipe.model.options)
+    _check_types(recipe, "the recipe")
+    _check_model(recipe.model)
+    _check_ranges(recipe)
+    minutes, steps = recipe.training.minutes, recipe.training.steps
+    if minutes and steps:
+        raise RecipeError(f"Both minutes = {minutes:g} and steps = {steps} are set; choose one.")
+
+
+def _check_types(table: Any, where: str) -> None:
+    """What Python code, unlike a TOML file, could still have put in."""
+    for key, hint in get_type_hints(type(table)).items():
+        value = getattr(table, key)
+        if not (isinstance(hint, type) and is_dataclass(hint)):
+            _checked(value, hint, f"{key} in {where}")
+        elif isinstance(value, hint):
+            _check_types(value, f"[{key}]")
+        else:
+            raise RecipeError(f"{key} in {where} is {value!r}; it takes a {hint.__name__}.")
+
+
+def _check_model(model: ModelRecipe) -> None:
+    """Name, and names and types of the options; what lies between their limits is the constructor's to judge."""
+    reserved = {"in_channels", "classes"} & set(model.options)
     if reserved:
         raise RecipeError(f"[model] sets {', '.join(sorted(reserved))}, which follow from the images; leave them out.")
-    if not known or not set(recipe.model.options) <= set(known):
-        build(recipe.model.name, **recipe.model.options)  # raises, with the nearest name
-    if training.minutes and training.steps:
-        raise RecipeError(f"Both minutes = {training.minutes:g} and steps = {training.steps} are set; choose one.")
+    known = get_type_hints(MODELS[model.name].__init__) if model.name in MODELS else {}
+    known.pop("return", None)
+    if not set(model.options) <= set(known) or not known:
+        build(model.name, **model.options)  # raises, with the nearest name
+    for name, value in model.options.items():
+        _checked(value, known[name], f"{name} in [model]")
+
+
+def _check_ranges(recipe: Recipe) -> None:
+    training, data = recipe.training, recipe.data
     for name, value, least, most in [
-        ("training.minutes", training.minutes, 0, 1e6),
-        ("training.steps", training.steps, 0, 1e9),
-        ("training.output_size", training.output_size, 1, 1e5),
-        ("training.batch", training.batch, 1, 1e4),
+        ("seed", recipe.seed, 0, 2**63 - 1),
+        ("training.minutes", training.minutes, 0, 10**6),
+        ("training.steps", training.steps, 0, 10**9),
+        ("training.output_size", training.output_size, 1, 10**5),
+        ("training.batch", training.batch, 1, 10**4),
         ("training.momentum", training.momentum, 0, 0.9999),
         ("training.weight_decay", training.weight_decay, 0, 10),
         ("training.foreground_fraction", training.foreground_fraction, 0, 1),
         ("training.average", training.average, 0, 0.99999),
-        ("training.clip", training.clip, 0, 1e6),
-        ("training.validations", training.validations, 1, 1e5),
+        ("training.clip", training.clip, 0, 10**6),
+        ("training.validations", training.validations, 1, 10**5),
         ("training.learning_rate", training.learning_rate, 0, 100),
-        ("data.validation_fraction", data.validation_fraction, 0, 0.9),
+        ("data.validation_fraction", data.validation_fraction, 0.01, 0.9),
     ]:
         if not least <= value <= most:
-            raise RecipeError(f"{name} is {value:g}; it takes {least:g} to {most:g}.")
+            raise RecipeError(f"{name} is {value:,}; it takes {least:,} to {most:,}.")
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
