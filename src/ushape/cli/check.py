@@ -1,0 +1,67 @@
+"""`ushape check DATA`"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from ushape.cli.facts import plan_facts
+from ushape.cli.options import Data, Device, GroupBy, Include, Json, RecipeFile, Seed, Task
+from ushape.cli.settings import tables
+from ushape.cli.text import say, say_facts, say_faults, say_json
+from ushape.data.annotation import annotate
+from ushape.data.folder import survey
+from ushape.data.split import split
+from ushape.device import choose_device
+from ushape.train.prepare import plan
+from ushape.train.session import wanted_data, with_budget
+
+
+def check(
+    data: Data,
+    recipe: RecipeFile = None,
+    task: Task = None,
+    include: Include = None,
+    group_by: GroupBy = None,
+    seed: Seed = None,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Show what a folder holds, what its masks mean, what is wrong with it, and what would be trained and why.
+
+    Exit status 0 where it can be trained on, 2 where not.
+    """
+    said = with_budget(
+        tables(recipe, {"task": task, "include": include, "group_by": group_by, "seed": seed}), None, None
+    )
+    wanted = wanted_data(said)
+    found = survey(data, include=wanted.include, group_by=wanted.group_by or None)
+    annotation = annotate(
+        found, task=None if wanted.task == "auto" else wanted.task, ignored_values=wanted.ignored_values
+    )
+    trainable = all(fault.severity != "error" for fault in annotation.faults)
+    facts = found.summary()
+    about: dict[str, Any] = {"trainable": trainable, "layout": found.layout, "images": len(found.pairs)}
+    if trainable:
+        parts = split(found.pairs, validation_fraction=wanted.validation_fraction, seed=int(said.get("seed", 0)))
+        planned = plan(found, annotation, said, choose_device(device))
+        facts += [*annotation.summary(), ("split", parts.rule), *plan_facts(planned)]
+        about |= {
+            "labels": asdict(annotation.labels),
+            "training": [pair.name for pair in parts.training],
+            "validation": [pair.name for pair in parts.validation],
+            "recipe": planned.recipe.to_dict(),
+            "reasons": dict(planned.reasons),
+        }
+    if json:
+        say_json({**about, "facts": facts, "faults": [asdict(fault) for fault in annotation.faults]})
+    else:
+        say_facts(facts)
+        say_faults(annotation.faults)
+        if trainable:
+            say(f"Train on it with: {shlex.join(['ushape', 'train', str(data)])} --out RUN")
+    if not trainable:
+        raise typer.Exit(2)

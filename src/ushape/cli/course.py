@@ -1,0 +1,76 @@
+"""A training under way: a bar with loss, score and time left; Ctrl-C leaves it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import typer
+
+from ushape.cli.bar import Bar, clock
+from ushape.cli.facts import plan_facts
+from ushape.cli.interruption import Interruption
+from ushape.cli.text import say, say_facts, say_faults
+from ushape.recipe import Recipe
+from ushape.train.loop import Event, Stepped
+from ushape.train.prepare import look
+from ushape.train.prepare import plan as chosen
+from ushape.train.run import Run
+from ushape.train.session import wanted_data
+
+_SMOOTHING = 0.95  # of the loss that is shown
+
+
+def planned(data: Path, said: Mapping[str, Any], device: torch.device) -> Recipe:
+    """The recipe for this folder and machine, each choice told with its reason."""
+    found, annotation, parts = look(data, wanted_data(said), int(said.get("seed", 0)))
+    plan = chosen(found, annotation, said, device)
+    say_facts([*found.summary(), *annotation.summary(), ("split", parts.rule), *plan_facts(plan)], err=True)
+    say_faults(annotation.faults, err=True)
+    return plan.recipe
+
+
+def follow(run: Run, resume: str) -> None:
+    """Train to the end. When interrupted: save, say how to `resume`, and leave with exit status 130."""
+    if run.trainer.progress >= 1:
+        say("This training is complete already; a larger --minutes or --steps extends it.", err=True)
+    events = cast("Generator[Event]", run.events())
+    with Interruption() as interruption, Bar("training") as bar, closing(events):
+        course = _Course(bar)
+        for event in events:
+            course.show(event)
+            if interruption.requested and run.trainer.progress < 1:
+                events.close()
+                trainer = run.trainer
+                bar.note(f"Interrupted at step {trainer.step}, after {clock(trainer.seconds)}; nothing is lost.")
+                bar.note(f"Go on with: {resume}")
+                raise typer.Exit(130)
+
+
+def results(out: Path) -> list[tuple[str, str]]:
+    """What a finished training leaves, by what it is."""
+    files = {"checkpoint": "best.safetensors", "recipe": "recipe.toml", "log": "log.csv", "report": "report.html"}
+    return [(name, str(out / file)) for name, file in files.items()]
+
+
+class _Course:
+    """What is worth showing of the events so far."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._loss: float | None = None
+        self._score = ""
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Stepped):
+            before = event.loss if self._loss is None else self._loss
+            self._loss = _SMOOTHING * before + (1 - _SMOOTHING) * event.loss
+            self._bar.show(event.progress, f"step {event.step}  loss {self._loss:.3f}{self._score}")
+            return
+        self._score = f"  Dice {event.score:.4f}"
+        loss = "" if self._loss is None else f"  loss {self._loss:.3f}"
+        best = "  (best so far)" if event.best else ""
+        self._bar.note(f"{clock(event.seconds)}  step {event.step}{loss}  validation Dice {event.score:.4f}{best}")

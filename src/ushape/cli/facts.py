@@ -1,0 +1,49 @@
+"""What there is to say of a plan and of a trained network, as (label, text) lines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ushape.checkpoint import Trained
+from ushape.train.prepare import Plan
+
+
+def plan_facts(plan: Plan) -> list[tuple[str, str]]:
+    """What would be trained, and why."""
+    model, training = plan.recipe.model, plan.recipe.training
+    options = ", ".join(f"{name} {value}" for name, value in model.options.items()) or "as published"
+    budget = f"{training.minutes:g} minutes" if training.minutes else f"{training.steps} steps"
+    patches = f"batches of {training.batch} patches of {training.output_size} px"
+    return [
+        ("network", f"{model.name}, {options}"),
+        ("training", f"{budget}, {patches}, {training.optimiser}, {training.loss}"),
+        *((f"why this {topic}", reason) for topic, reason in plan.reasons),
+    ]
+
+
+def trained_json(trained: Trained) -> dict[str, Any]:  # Any: JSON
+    """All that a checkpoint holds beside the weights."""
+    return {
+        "labels": asdict(trained.labels),
+        "intensity": asdict(trained.intensity),
+        "recipe": trained.recipe.to_dict(),
+        "provenance": dict(trained.provenance),
+    }
+
+
+def trained_facts(trained: Trained) -> list[tuple[str, str]]:
+    """What a network tells apart, and where it comes from."""
+    labels, about = trained.labels, trained.provenance
+    values = (f"#{v:06x}" if labels.coloured else str(v) for v in labels.values)
+    return [
+        (
+            "classes",
+            ", ".join(f"{name} (mask value {value})" for name, value in zip(labels.names, values, strict=True)),
+        ),
+        ("images", f"{trained.intensity.channels} channels, {trained.intensity.dtype}"),
+        ("trained on", f"{len(about['training'])} images of {about['data']}: {about['layout']}"),
+        ("validated on", f"{len(about['validation'])} images; {about['split']}"),
+        ("training", f"{about['step']} steps, {about['seconds']:.0f} s, {about['device']}, {about['date']}"),
+        ("command", about["command"] or "–"),
+    ]

@@ -1,0 +1,32 @@
+"""Ctrl-C and the signal of a batch system, held back until the work can be left whole."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import typer
+
+
+class Interruption:
+    """A context in which the first signal sets `requested`; the second raises KeyboardInterrupt, as ever."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._handlers: dict[signal.Signals, Any] = {}  # Any: whatever handled the signal before
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        typer.echo("\nStopping after this step; press Ctrl-C again to stop at once.", err=True)

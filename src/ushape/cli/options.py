@@ -1,0 +1,50 @@
+"""Options that several commands share: one name, one meaning, one help text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ushape.train.session import DEFAULT_MINUTES
+
+
+class TaskChoice(StrEnum):
+    semantic = "semantic"
+    instances = "instances"
+
+
+class PrecisionChoice(StrEnum):
+    exact = "exact"
+    fast = "fast"
+
+
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of images and masks; `ushape check` explains it.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `ushape train` wrote, or a file in it.")]
+Minutes = Annotated[float | None, typer.Option(help=f"Of training; {DEFAULT_MINUTES:g} where no budget is given.")]
+Steps = Annotated[int | None, typer.Option(help="Of training, in place of minutes.")]
+Width = Annotated[int | None, typer.Option(help="Channels of the network's first level.")]
+RecipeFile = Annotated[Path | None, typer.Option(metavar="FILE.toml", help="All settings; flags overrule it.")]
+Include = Annotated[
+    str | None, typer.Option(metavar="GLOB", help="Only images whose names match; several patterns with commas.")
+]
+GroupBy = Annotated[
+    str | None, typer.Option(metavar="REGEX", help="What of an image's name tells the patient, slide … it belongs to.")
+]
+Task = Annotated[TaskChoice | None, typer.Option(help="What the masks mean; recognised where left out.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of the split, the patches and the first weights.")]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps; the best where left out.")]
+Flips = Annotated[
+    bool | None, typer.Option("--flips/--no-flips", help="Average over flips and quarter turns: 8 times slower.")
+]
+Precision = Annotated[PrecisionChoice, typer.Option(help="exact: float32; fast: bfloat16.")]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="What tiles may take beside the weights: 2GiB, 500MiB.")
+]
+Tile = Annotated[
+    int | None, typer.Option(min=1, metavar="PX", help="Side of what a tile answers, in place of --memory.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on the standard output, for programs.")]

@@ -1,0 +1,66 @@
+"""`ushape predict RUN IMAGES --out MASKS`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ushape.cli.bar import Bar
+from ushape.cli.options import Device, Flips, Json, Memory, Overwrite, Precision, PrecisionChoice, RunFolder, Tile
+from ushape.cli.settings import predictor_from
+from ushape.cli.tables import say_proof
+from ushape.cli.text import say, say_facts, say_json
+from ushape.errors import RecipeError
+from ushape.images.source import open_image
+from ushape.predict.files import Job, MaskWritten, find_images
+from ushape.predict.proof import prove as proving
+
+
+def predict(
+    run: RunFolder,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Folders, files, stacks, or patterns.")],
+    out: Annotated[Path | None, typer.Option(metavar="MASKS", help="Folder for the masks.")] = None,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Also the probability of each class, as TIFF.")
+    ] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also a PNG of each mask over its image.")] = False,
+    flips: Flips = None,
+    precision: Precision = PrecisionChoice.exact,
+    memory: Memory = None,
+    tile: Tile = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Show that the tile size does not change the answer.")] = False,
+    json: Json = False,
+) -> None:
+    """Segment images of any size. Masks have the values of the training masks, and their images' names."""
+    if out is None and not prove:
+        raise RecipeError("Where to? Give a folder for the masks: --out MASKS (or --prove, which writes nothing).")
+    if prove and precision is PrecisionChoice.fast:
+        raise RecipeError("--prove compares exact answers, and bfloat16 rounds; leave out --precision fast.")
+    predictor = predictor_from(run, flips=flips, precision=precision, memory=memory, tile=tile, device=device)
+    pages = find_images(images)
+    if prove:
+        for page in pages:
+            say(str(page))
+            agree = [say_proof(compared) for compared in proving(predictor, open_image(page.path, page.index))]
+            if not all(agree):
+                raise typer.Exit(1)
+    if out is None:
+        return
+    job = Job(predictor, pages, out, probability=probability, overlay=overlay, overwrite=overwrite)
+    written: list[MaskWritten] = []
+    seen = 0
+    with Bar("predicting") as bar:
+        for event in job.events():
+            if isinstance(event, MaskWritten):
+                written.append(event)
+                continue
+            bar.show((seen + event.done / event.total) / len(pages), event.page.name)
+            seen += event.done == event.total
+    if json:
+        say_json({"run": str(run), "masks": [{"image": str(w.page.path), "files": w.paths} for w in written]})
+        return
+    say_facts([(str(w.page.path), ", ".join(map(str, w.paths))) for w in written])

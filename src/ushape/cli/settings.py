@@ -1,0 +1,92 @@
+"""Flags → the tables of a recipe, and what contradicts what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ushape import recipe
+from ushape.cli.options import PrecisionChoice
+from ushape.errors import OutputError, RecipeError
+from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
+
+Flags = Mapping[str, Any]  # Any: numbers, texts and truths, by the flag's name; None where it was not given
+
+_PLACES = {
+    "model": ("model", "name"),
+    "task": ("data", "task"),
+    "include": ("data", "include"),
+    "group_by": ("data", "group_by"),
+    "flips": ("prediction", "flips"),
+}
+_OPTIONS_OF_MODEL = ("width", "padding")
+
+
+def tables(file: Path | None, flags: Flags) -> dict[str, Any]:
+    """What the recipe's file says, overruled by the flags that were given."""
+    said: dict[str, Any] = dict(recipe.read(file)) if file else {}
+    for name, value in flags.items():
+        value = value.value if isinstance(value, Enum) else value
+        if value is None:
+            continue
+        if name == "seed":
+            said["seed"] = value
+        elif name in _OPTIONS_OF_MODEL:
+            model = said.get("model", {})
+            said["model"] = {**model, "options": {**model.get("options", {}), name: value}}
+        else:
+            table, key = _PLACES[name]
+            said[table] = {**said.get(table, {}), key: value}
+    return said
+
+
+def must_stand_alone(flag: str, others: Flags, instead: str) -> None:
+    """RecipeError if any other flag was given beside one that leaves it nothing to say."""
+    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value not in (None, False)]
+    if given:
+        raise RecipeError(f"{flag} {instead}; leave out {', '.join(given)}.")
+
+
+def must_be_free(files: Sequence[Path], *, overwrite: bool) -> None:
+    """OutputError if a result is there already, before anything is computed."""
+    existing = [str(path) for path in files if path.exists()]
+    if existing and not overwrite:
+        raise OutputError(f"{', '.join(existing)} exists already. Replace it with --overwrite, or choose another name.")
+
+
+def predictor_from(
+    run: Path,
+    *,
+    flips: bool | None,
+    precision: PrecisionChoice,
+    memory: str | None,
+    tile: int | None = None,
+    device: str | None,
+) -> Predictor:
+    """A trained network, set as the flags say."""
+    if memory and tile:
+        raise RecipeError(f"--memory {memory} chooses the tiles and --tile {tile} names them; give one of the two.")
+    return load(
+        run,
+        device=device,
+        flips=flips,
+        precision="float32" if precision is PrecisionChoice.exact else "bfloat16",
+        memory_bytes=bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES,
+        keep_px=tile,
+    )
+
+
+def bytes_of(text: str) -> int:
+    """A size as people write it.
+
+    >>> bytes_of("2GiB"), bytes_of("500 MB")
+    (2147483648, 500000000)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?\s*", text, re.IGNORECASE)
+    if not found:
+        raise RecipeError(f"--memory {text!r} is no size; it takes a number and its unit, such as 2GiB or 500MiB.")
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit.upper()) + 1))

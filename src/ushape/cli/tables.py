@@ -1,0 +1,124 @@
+"""Results as tables: scores, a proof, the layers of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ushape.cli.text import say, say_facts
+from ushape.data.pair import listed
+from ushape.evaluate import Evaluation
+from ushape.models.anatomy import Anatomy, Layer
+from ushape.predict.proof import Compared
+
+Scores = Mapping[str, Any]  # Any: JSON, as metrics.table.Table.to_dict makes it
+_WIDTH = 110  # where there is no terminal, so that no line is broken
+
+
+def say_scores(scores: Scores) -> None:
+    """The figures of a folder: a line per class, and the images with the lowest Dice."""
+    summary = scores["summary"]
+    table = _table("class", "images", "Dice (95 %)", "IoU (95 %)", "precision", "recall")
+    background, *foreground = summary["classes"]
+    rows = [*foreground, *([summary["foreground"]] if len(foreground) > 1 else []), background]
+    for row in rows:
+        intervals = [_with_interval(row[measure]) for measure in ("dice", "iou")]
+        table.add_row(
+            row["name"], str(row["images"]), *intervals, _score(row["precision"]["mean"]), _score(row["recall"]["mean"])
+        )
+    _print(table)
+    accuracy, error = summary["pixel_accuracy"], summary["pixel_error"]
+    say(f"  {_images(summary)}; pixel accuracy {_with_interval(accuracy)}, error {_score(error['mean'])}")
+    ranked = sorted((row for row in scores["rows"] if row["mean_dice"] is not None), key=lambda row: row["mean_dice"])
+    if len(ranked) > 1:
+        say("  lowest Dice: " + ", ".join(f"{row['name']} {_score(row['mean_dice'])}" for row in ranked[:3]))
+
+
+def say_evaluation(evaluation: Evaluation) -> None:
+    """The scores, the figures over all thresholds, and what flatters them."""
+    say_scores(evaluation.table.to_dict())
+    if evaluation.roc_auc is not None:
+        say(f"  ROC AUC {evaluation.roc_auc:.4f}, average precision {evaluation.average_precision:.4f}")
+        say(f"  best F1 {evaluation.best_f1:.4f} at threshold {evaluation.best_threshold:.3f}, chosen on these images")
+    if names := evaluation.trained_on:
+        say(f"warning: the network was trained on {listed(names)}; the scores flatter it.")
+
+
+def say_proof(compared: Compared) -> bool:
+    """One tiling against one pass; whether they agree."""
+    verdict = "the same answer" if compared.holds else "NOT the same answer: a defect of ushape, please report it"
+    say(
+        f"  {compared.tiles:5} tiles of {compared.keep_px} px: largest difference {compared.largest_difference:.1e}, "
+        f"{compared.flipped_labels} pixels of another class: {verdict}"
+    )
+    return compared.holds
+
+
+def say_anatomy(anatomy: Anatomy) -> None:
+    """Every layer in its order, then what the network asks of an image."""
+    table = _table("layer", "", "channels", "size", "parameters", "multiply-adds")
+    for layer in anatomy.layers:
+        table.add_row(*_layer_cells(layer))
+    _print(table)
+    near = " and ".join(str(size) for size in sorted(set(anatomy.legal_sizes)))
+    reach = anatomy.receptive_field
+    say_facts(
+        [
+            ("input → output", f"{_pixels(anatomy.input_size)} → {_pixels(anatomy.output_size)} px"),
+            ("legal inputs", f"{anatomy.smallest_input} + {anatomy.multiple}·n; nearest: {near}"),
+            ("margin", f"{anatomy.margin} px at each side" + (" (zero-padded inside)" if anatomy.padded else "")),
+            *([("receptive field", f"{reach} px, of one answered pixel, at most")] if reach else []),
+            ("tiles start at", f"multiples of {anatomy.multiple} px"),
+            ("parameters", f"{anatomy.parameters:,}"),
+            ("operations", f"{anatomy.multiply_adds / 1e9:,.2f} billion multiply-adds for this input"),
+        ]
+    )
+
+
+def _layer_cells(layer: Layer) -> list[str]:
+    resized = layer.input_size != layer.output_size
+    size = f"{_pixels(layer.input_size)} → {_pixels(layer.output_size)}" if resized else _pixels(layer.output_size)
+    return [
+        layer.name,
+        layer.kind,
+        f"{layer.in_channels} → {layer.out_channels}",
+        size,
+        f"{layer.parameters:,}" if layer.parameters else "",
+        f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
+    ]
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]} x {size[1]}"
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=True)
+    for number, title in enumerate(titles):
+        table.add_column(title, justify="left" if number == 0 or not title else "right", no_wrap=True)
+    return table
+
+
+def _print(table: Table) -> None:
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(table)
+
+
+def _with_interval(figure: Mapping[str, float | None]) -> str:
+    low, high = figure["low"], figure["high"]
+    return _score(figure["mean"]) + (f" ({_score(low)}–{_score(high)})" if low is not None else "")
+
+
+def _score(number: float | None) -> str:
+    return "–" if number is None else f"{number:.4f}"
+
+
+def _images(summary: Mapping[str, Any]) -> str:
+    images, groups = summary["images"], summary["groups"]
+    return f"{images} image{'s' * (images != 1)}" + (f" in {groups} groups" if groups != images else "")

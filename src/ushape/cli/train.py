@@ -1,0 +1,92 @@
+"""`ushape train DATA --out RUN`"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ushape.cli import COMMAND
+from ushape.cli.course import follow, planned, results
+from ushape.cli.options import (
+    Data,
+    Device,
+    Flips,
+    GroupBy,
+    Include,
+    Json,
+    Minutes,
+    Overwrite,
+    RecipeFile,
+    Seed,
+    Steps,
+    Task,
+    Width,
+)
+from ushape.cli.settings import must_stand_alone, tables
+from ushape.cli.tables import say_scores
+from ushape.cli.text import say, say_facts, say_json
+from ushape.device import choose_device
+from ushape.predict.tiled import load
+from ushape.report.training import write_training_report
+from ushape.train.run import Run
+from ushape.train.session import DEFAULT_MINUTES, resumed, with_budget
+
+
+def train(
+    ctx: typer.Context,
+    data: Data,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder for the results.")],
+    minutes: Minutes = None,
+    steps: Steps = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Which network; `ushape inspect` shows it.")] = None,
+    width: Width = None,
+    padding: Annotated[str | None, typer.Option(help="valid, as published, or same.")] = None,
+    recipe: RecipeFile = None,
+    task: Task = None,
+    include: Include = None,
+    group_by: GroupBy = None,
+    flips: Flips = None,
+    seed: Seed = None,
+    device: Device = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where RUN stopped; a budget is the new total.")
+    ] = False,
+    overwrite: Overwrite = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write RUN/tensorboard.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a network on a folder of images and masks. Ctrl-C keeps what is done; --resume goes on."""
+    flags = {"model": model, "width": width, "padding": padding, "task": task, "include": include}
+    flags |= {"group_by": group_by, "flips": flips, "seed": seed}
+    place = choose_device(device)
+    if resume:
+        must_stand_alone(
+            "--resume", {**flags, "recipe": recipe, "overwrite": overwrite}, f"goes on with {out / 'recipe.toml'}"
+        )
+        settled = resumed(out, minutes=minutes, steps=steps)
+    else:
+        said = tables(recipe, flags)
+        budgeted = with_budget(said, minutes, steps)
+        if minutes is None and steps is None and budgeted["training"] != said.get("training"):
+            say(f"No budget given: {DEFAULT_MINUTES:g} minutes. Choose with --minutes or --steps.", err=True)
+        settled = planned(data, budgeted, place)
+    run = Run(
+        data,
+        out,
+        settled,
+        device=place,
+        resume=resume,
+        overwrite=overwrite,
+        tensorboard=tensorboard,
+        command=ctx.meta[COMMAND],
+    )
+    follow(run, shlex.join(["ushape", "train", str(data), "--out", str(out), "--resume"]))
+    scores = write_training_report(out, load(out, device=str(place)), run.prepared.truths).to_dict()
+    if json:
+        say_json({"run": str(out), **{name: str(path) for name, path in results(out)}, "scores": scores})
+        return
+    say_scores(scores)
+    say_facts([*results(out), ("next", f"{shlex.join(['ushape', 'predict', str(out)])} IMAGES --out MASKS")])
