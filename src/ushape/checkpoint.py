@@ -17,7 +17,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor
 
 from ushape.atomic import write_whole
-from ushape.errors import CheckpointError, RecipeError
+from ushape.errors import CheckpointError
 from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models import build
@@ -56,7 +56,7 @@ def write(path: Path, trained: Trained, weights: Mapping[str, Tensor] | None = N
         "provenance": dict(trained.provenance),
     }
     state = trained.model.state_dict() if weights is None else weights
-    write_tensors(path, state, {"format": FORMAT, "about": json.dumps(about)})
+    write_tensors(path, state, {"format": FORMAT, "about": json.dumps(about, allow_nan=False)})
 
 
 def read(path: Path, device: torch.device | None = None) -> Trained:
@@ -67,24 +67,18 @@ def read(path: Path, device: torch.device | None = None) -> Trained:
     """
     path = path / "best.safetensors" if path.is_dir() else path
     state, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is a safetensors file, but not a checkpoint of ushape ({FORMAT!r} is missing from its metadata). "
-            "Give the folder or a checkpoint that `ushape train` wrote."
-        )
+    _check_format(metadata.get("format", ""), path)
     try:
-        about = json.loads(metadata["about"])
-        recipe = Recipe.from_dict(about["recipe"])
-        name, options = about["model"]["name"], about["model"]["options"]
-        model = build(name, in_channels=about["model"]["in_channels"], classes=about["model"]["classes"], **options)
-        labels, intensity = _labels(about["labels"]), _intensity(about["intensity"])
-    except (KeyError, TypeError, json.JSONDecodeError, RecipeError) as error:
+        trained = _described(json.loads(metadata["about"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise CheckpointError(
-            f"{path} describes a network that this version of ushape cannot build: {error}. "
+            f"{path} describes a network that this version of ushape cannot build: {reason}. "
             "Use the version that wrote it, or train again."
         ) from error
-    _load_weights(model, state, path)
-    return Trained(model.eval().placed(device or torch.device("cpu")), labels, intensity, recipe, about["provenance"])
+    _load_weights(trained.model, state, path)
+    trained.model.eval().placed(device or torch.device("cpu"))
+    return trained
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -104,9 +98,33 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is not a readable checkpoint: {error}. It was cut short, damaged, or written by another program; "
-            "take another copy, or train again."
+            f"{path} is not a readable checkpoint: {error}. It was cut short, damaged, or written by another program "
+            "(pickles such as .pth are never opened); take another copy, or train again."
         ) from error
+
+
+def _check_format(found: str, path: Path) -> None:
+    if found == FORMAT:
+        return
+    if found.startswith(FORMAT.rstrip("0123456789")):
+        raise CheckpointError(f"{path} is an {found}; this version of ushape reads {FORMAT}. Install the newest one.")
+    raise CheckpointError(
+        f"{path} is a safetensors file, but not a checkpoint of ushape ({FORMAT!r} is missing from its metadata). "
+        "Give the folder or a checkpoint that `ushape train` wrote."
+    )
+
+
+def _described(about: Mapping[str, Any]) -> Trained:
+    """The network that the metadata describe, its weights not yet loaded; many an exception where they cannot be."""
+    network, labels, intensity = about["model"], _labels(about["labels"]), _intensity(about["intensity"])
+    if (network["in_channels"], network["classes"]) != (intensity.channels, labels.classes):
+        raise ValueError(
+            f"it takes {network['in_channels']} channels and tells {network['classes']} classes apart, but comes with "
+            f"the intensity of {intensity.channels} and the labels of {labels.classes}"
+        )
+    sizes = {name: network[name] for name in ("in_channels", "classes")}
+    model = build(network["name"], **sizes, **network["options"])
+    return Trained(model, labels, intensity, Recipe.from_dict(about["recipe"]), about["provenance"])
 
 
 def _load_weights(model: Segmenter, state: Mapping[str, Tensor], path: Path) -> None:
