@@ -51,7 +51,7 @@ class RunningMean:
             self.weights[name].copy_(now[name])
 
     def restore(self, weights: dict[str, Tensor], steps: int) -> None:
-        """Go on from weights that were saved."""
+        """Go on from weights that were saved; KeyError if one is missing."""
         self.steps = steps
-        for name, value in weights.items():
-            self.weights[name].copy_(value)
+        for name, value in self.weights.items():
+            value.copy_(weights[name])
