@@ -62,7 +62,7 @@ class TrainingRecipe:
     output_size: int = 256
     batch: int = 4
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     momentum: float = 0.99
     weight_decay: float = 1e-2
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
