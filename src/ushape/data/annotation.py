@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ushape.data.drawn import Drawn, all_drawn
+from ushape.data.drawn import Drawn, all_drawn, in_view
 from ushape.data.folder import Survey
 from ushape.data.mask_faults import class_faults, ignored_faults, value_faults
 from ushape.data.mask_values import (
@@ -147,7 +147,7 @@ def read_classes(pair: Pair, annotation: Annotation) -> NDArray[np.uint8]:
     else:
         classes = _encoded(_one_mask(pair, annotation.labels.coloured), annotation)
     if pair.valid:
-        classes[read_mask(pair.valid.path, pair.valid.index) == 0] = IGNORED
+        classes[~in_view(read_mask(pair.valid.path, pair.valid.index))] = IGNORED
     return classes
 
 

@@ -52,6 +52,12 @@ def all_drawn(pairs: Sequence[Pair]) -> tuple[list[Drawn], list[Fault]]:
     return drawn, faults
 
 
+def in_view(region: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Where a mask of the field of view is bright; half-way tells, since JPEG leaves no clean 0."""
+    inside: NDArray[np.bool_] = region > region.max() / 2
+    return inside
+
+
 def _drawn(pairs: Sequence[Pair], *, coloured: bool) -> tuple[list[Drawn], list[Fault]]:
     drawn: list[Drawn] = []
     faults: list[Fault] = []
@@ -75,7 +81,7 @@ def _read(page: Page, faults: list[Fault], coloured: bool) -> NDArray[np.integer
 def _tallied(
     pair: Pair, masks: Sequence[NDArray[np.integer]], region: NDArray[np.integer] | None, coloured: bool
 ) -> Drawn:
-    counted = None if region is None else region > 0
+    counted = None if region is None else in_view(region)
     every = [np.maximum.reduce(masks)] if pair.merge == "objects" else masks
     coloured = coloured or any(
         mask.dtype == np.int32 and is_coloured(file.page.path, file.page.index)

@@ -78,7 +78,7 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
     found = recognise(tree, root)
     if found is None:
         return Survey(root, "not recognised", (), (*closed(tree), nothing(tree)))
-    drafts, faults = _pairs(found, root)
+    drafts, faults = _pairs(found, root, include)
     pairs = [pair for pair in drafts if _included(pair.name, include)]
     alone = [path for path in found.images_alone if _included(path.stem, include)]
     masks_alone = [path for path in found.masks_alone if include == "*" or _included(path.stem, include)]
@@ -105,14 +105,18 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
     )
 
 
-def _pairs(found: Found, root: Path) -> tuple[list[Pair], list[Fault]]:
-    """A pair for every page of every match, each with a name of its own."""
+def _pairs(found: Found, root: Path, include: str) -> tuple[list[Pair], list[Fault]]:
+    """A pair for every page of every match, each with a name of its own; and what is wrong with those included."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
     stems = Counter(match.image.stem for match in found.matches)
     for match in found.matches:
         places = [part for part in match.image.relative_to(root).parent.parts if folder_word(part) not in IMAGE_FOLDERS]
-        pairs += _paged(match, "".join(f"{place}_" for place in places if stems[match.image.stem] > 1), faults)
+        prefix = "".join(f"{place}_" for place in places if stems[match.image.stem] > 1)
+        wrong: list[Fault] = []
+        pairs += _paged(match, prefix, wrong)
+        name = prefix + match.image.stem
+        faults += wrong if _included(name, include) or _included(f"{name}_000", include) else []
     return pairs, faults
 
 

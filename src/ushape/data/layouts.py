@@ -17,14 +17,12 @@ from ushape.data.two_folders import two_folders
 
 
 def recognise(tree: Tree, folder: Path) -> Found | None:
-    """The first layout that the folder has; where there is but one folder in it, that one is opened."""
-    for layout in LAYOUTS:
-        if found := layout(tree, folder):
-            return found
+    """The first layout that the folder has; where there is but one folder in it, that one is opened first."""
     inner = tree.children(folder)
-    if len(inner) == 1 and not tree.direct(folder) and (found := recognise(tree, inner[0])):
-        return replace(found, layout=f"{inner[0].name}/ with {found.layout}")
-    return None
+    opened = recognise(tree, inner[0]) if len(inner) == 1 and not tree.direct(folder) else None
+    if opened and opened.matches:
+        return replace(opened, layout=f"{inner[0].name}/ with {opened.layout}")
+    return next((found for layout in LAYOUTS if (found := layout(tree, folder))), opened)
 
 
 def object_folders(tree: Tree, folder: Path) -> Found | None:

@@ -129,15 +129,15 @@ def _mixed(drawn: Sequence[Drawn]) -> list[Fault]:
 
 
 def _blurred(drawn: Sequence[Drawn], mains: Sequence[int]) -> list[Fault]:
-    if not mains:
-        return []
     odd: dict[Path, int] = {}
     values: set[int] = set()
     for path, tally in ((path, tally) for d in drawn for path, tally in zip(d.files, d.tallies, strict=True)):
-        between = ~np.isin(tally.values, mains)
+        between = ~np.isin(tally.values, mains or tally.values)
         if between.any():
             odd[path] = odd.get(path, 0) + int(tally.pixels[between].sum())
             values |= set(tally.values[between].tolist())
+    if not odd:
+        return []
     pixels = counted(sum(odd.values()), "pixel")
     return [
         warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -129,10 +130,14 @@ def match(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Matching:
 
 
 def named(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path], list[tuple[Path, ...]]]:
-    """Files by name below the folder, without suffix; and those of which there are several (x.png and x.tif)."""
+    """Files by name below the folder, without suffix; and those of which there are several (x.png and x.tif).
+
+    An accent may be stored in two ways (macOS prefers the other one); names are made alike. OME-TIFF has two suffixes.
+    """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        by_name[path.relative_to(folder).with_suffix("").as_posix()].append(path)
+        name = path.relative_to(folder).with_suffix("").as_posix().removesuffix(".ome")
+        by_name[unicodedata.normalize("NFC", name)].append(path)
     return {name: found[0] for name, found in by_name.items()}, [tuple(f) for f in by_name.values() if len(f) > 1]
 
 
@@ -154,6 +159,11 @@ def _of_image_plain(name: str) -> str:
     return f"{folder}/{'_'.join(_words(stem))}".casefold()
 
 
+def _of_first_channel(name: str) -> str:
+    """nnU-Net writes images as case_0000.png and masks as case.png."""
+    return name.removesuffix("_0000").casefold()
+
+
 def _of_mask(name: str) -> str:
     folder, _, stem = name.rpartition("/")
     return f"{folder}/{without_mask_words(stem)}".casefold()
@@ -164,6 +174,7 @@ _RULES: tuple[tuple[str, Callable[[str], str], Callable[[str], str]], ...] = (
     ("by names without words such as “mask”", _of_image_plain, _of_mask),
     ("by names without words such as “mask”", _of_image, _of_mask),
     ("by names without words such as “mask”", _of_image, _of_image_plain),
+    ("by names without the channel _0000", _of_first_channel, _same),
 )
 
 

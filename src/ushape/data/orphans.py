@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ushape.data.found import marks_a_mask
+from ushape.data.names import IMAGE_FOLDERS, MASK_FOLDERS, folder_word
 from ushape.data.pair import Fault, Pair, counted, error, listed, warning
 from ushape.data.tree import Tree, format_of
 from ushape.images.source import SUFFIXES
@@ -83,6 +84,9 @@ def nothing(tree: Tree) -> Fault:
         )
     if not readable:
         return error(f"{tree.root} holds no images; we read {_readable_formats()}. {wanted}")
+    above = tree.root.resolve()
+    if folder_word(above.name) in IMAGE_FOLDERS and (beside := _folders_of_masks_beside(above)):
+        wanted = f"There are masks in {listed(beside)} beside it: name the folder that holds both, {above.parent}."
     masks = [path for path in readable if marks_a_mask(path, tree.root)]
     if len(masks) == len(readable):
         return error(f"{tree.root} holds {counted(len(masks), 'mask')}, but no images. {wanted}", masks)
@@ -93,6 +97,10 @@ def nothing(tree: Tree) -> Fault:
         f"{besides}. {wanted}",
         readable,
     )
+
+
+def _folders_of_masks_beside(folder: Path) -> list[str]:
+    return [f"{p.name}/" for p in sorted(folder.parent.iterdir()) if p.is_dir() and folder_word(p.name) in MASK_FOLDERS]
 
 
 def _names(paths: Sequence[Path], most: int = 8) -> str:

@@ -85,7 +85,14 @@ def _walk(root: Path, closed: list[Path]) -> Iterator[tuple[Path, list[str], lis
 
     A Zarr store is a folder, but counts as one file.
     """
-    for folder, inner, names in os.walk(root, onerror=lambda refusal: closed.append(Path(str(refusal.filename)))):
+    seen: set[str] = set()
+    walk = os.walk(root, onerror=lambda refusal: closed.append(Path(str(refusal.filename))), followlinks=True)
+    for folder, inner, names in walk:
+        true_place = os.path.realpath(folder)
+        if true_place in seen:  # links may lead in circles
+            inner.clear()
+            continue
+        seen.add(true_place)
         stores = [name for name in inner if format_of(name)]
         inner[:] = sorted((n for n in inner if not n.startswith(".") and n not in stores), key=natural)
         yield Path(folder), list(inner), [name for name in (*names, *stores) if not name.startswith(".")]

@@ -63,6 +63,11 @@ class _Choice:
         return _Choice(images, masks, matching, (*twice, *drawn_twice))
 
     @property
+    def called(self) -> str:
+        """The folder of images as it stands in messages; the current folder has no name."""
+        return f"{self.images.name or '.'}/"
+
+    @property
     def pairs(self) -> int:
         return len(self.matching.pairs)
 
@@ -81,15 +86,15 @@ class _Choice:
         nested = len(set(places.values())) > 1
         strays = self.strays
         return Found(
-            layout=f"{self.images.name}/ and {self.masks.name}/"
-            + (f", paired {self.matching.rule}" if self.matching.rule else ""),
+            layout=f"{self.called} and {self.masks.name}/"
+            + f", paired {self.matching.rule}" * bool(self.matching.rule),
             matches=tuple(
                 Match(image, ((mask, None),), group=places[image] if nested else None)
                 for image, mask in self.matching.pairs
             ),
             images_alone=tuple(path for path in self.matching.images_alone if path not in strays),
             masks_alone=self.matching.masks_alone,
-            grouping=f"by folder below {self.images.name}/" if nested else "",
+            grouping=f"by folder below {self.called}" if nested else "",
             faults=name_faults(self.matching, self.twice),
         )
 
@@ -157,7 +162,7 @@ def _strays(chosen: _Choice) -> list[Fault]:
 def _doubt(best: list[_Choice], folder: Path) -> list[Fault]:
     if len(best) < 2:
         return []
-    ways = listed(f"{choice.images.name}/ with {choice.masks.name}/" for choice in best)
+    ways = listed(f"{choice.called} with {choice.masks.name}/" for choice in best)
     return [
         error(
             f"{folder} can be paired in {len(best)} ways: {ways}. Move the folders that you do not mean out of it.",
