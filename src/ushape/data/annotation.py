@@ -99,7 +99,7 @@ class Annotation:
 
 _TASKS = {
     "semantic": "semantic: a class for every pixel",
-    "instances": "instances: objects told apart",
+    "instances": "instances: numbered objects, trained as one class; ushape does not tell touching ones apart yet",
 }
 _OBJECTS = Labels(("background", "object"), (0, 255))
 _UNKNOWN = Labels(("background",), (0,))

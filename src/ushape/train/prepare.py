@@ -55,7 +55,8 @@ def look(root: Path, data: DataRecipe, seed: int) -> tuple[Survey, Annotation, S
     task = None if data.task == "auto" else data.task
     annotation = annotate(found, task=task, ignored_values=data.ignored_values)
     annotation.require()
-    return found, annotation, split(found.pairs, validation_fraction=data.validation_fraction, seed=seed)
+    fraction = data.validation_fraction
+    return found, annotation, split(found.pairs, validation_fraction=fraction, seed=seed, counts=annotation.counts)
 
 
 def plan(found: Survey, annotation: Annotation, tables: Mapping[str, Any], device: torch.device) -> Plan:
