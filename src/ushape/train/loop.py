@@ -19,14 +19,15 @@ from torch import Tensor
 
 from ushape.data.patches import PatchSampler
 from ushape.device import Precision, autocast
-from ushape.errors import CheckpointError, TrainingError
+from ushape.errors import CheckpointError, RecipeError, TrainingError
 from ushape.metrics.table import Table
 from ushape.models.segmenter import Segmenter
 from ushape.recipe import TrainingRecipe
 from ushape.train.losses import loss
 from ushape.train.optimiser import RunningMean, learning_rate, optimiser
 
-_VALIDATION_SHARE = 0.2  # of the time so far; validations that would exceed it wait, the last one aside
+_VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
+_BELOW_ANY_SCORE = -1.0
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,14 @@ class Trainer:
         precision: Precision,
         class_weights: Tensor | None = None,
     ) -> None:
+        if not recipe.minutes and not recipe.steps:
+            raise RecipeError("Neither minutes nor steps are set, so the training has no end. Set one of them.")
         self.model, self.recipe, self.sampler = model, recipe, sampler
         self.precision, self.class_weights = precision, class_weights
         self.optimiser = optimiser(model, recipe)
         self.mean = RunningMean(model, recipe.average)
         self.step, self.seconds, self.reserved_seconds, self.validating_seconds = 0, 0.0, 0.0, 0.0
-        self.validations, self.best = 0, -math.inf
+        self.validations, self.validated_step, self.best = 0, 0, _BELOW_ANY_SCORE
 
     @property
     def progress(self) -> float:
@@ -82,7 +85,7 @@ class Trainer:
         return min(1.0, self.seconds / seconds)
 
     def advance(self) -> Stepped:
-        """One step; TrainingError if the loss is no longer a number, with the weights as they were before."""
+        """One step; TrainingError if loss or gradient are no longer numbers, before the weights are touched."""
         begin = time.perf_counter()
         rate = learning_rate(self.recipe, self.progress)
         for group in self.optimiser.param_groups:
@@ -106,17 +109,22 @@ class Trainer:
             weights=batch.weights,
         )
         value = float(energy.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss became {value} at step {self.step + 1}. The weights of the steps before are kept. Train "
-                f"again with a learning rate below {self.recipe.learning_rate:g}, or with [training] clip = 1."
-            )
+        self._check_finite("loss", value)
         energy.backward()  # type: ignore[no-untyped-call]
-        if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
+        self._check_finite("gradient", float(norm))
         self.optimiser.step()
         self.optimiser.zero_grad()
         return value
+
+    def _check_finite(self, name: str, value: float) -> None:
+        if math.isfinite(value):
+            return
+        clip = "" if 0 < self.recipe.clip <= 1 else ", or with [training] clip = 1"
+        raise TrainingError(
+            f"The {name} became {value} at step {self.step + 1}. The weights of the steps before are kept. Train again "
+            f"with a learning rate below {self.recipe.learning_rate:g}{clip}."
+        )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors and JSON from which `restore` goes on as if nothing had happened."""
@@ -147,11 +155,15 @@ class Trainer:
             for name, value in json.loads(metadata["counters"]).items():
                 setattr(self.mean if name == "steps" else self, name, value)
             torch.set_rng_state(tensors["random.cpu"])
+        except CheckpointError:
+            raise
         except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(f"{error} is missing".split() if isinstance(error, KeyError) else str(error).split())
             raise CheckpointError(
-                f"The saved state does not fit this training: {error}. Resume with the recipe and the images it began "
+                f"The saved state does not fit this training: {reason}. Resume with the recipe and the images it began "
                 "with, or start anew with --overwrite."
             ) from error
+        self.validations = min(self.validations, int(self.progress * self.recipe.validations))  # of a longer budget
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
 
@@ -160,7 +172,7 @@ class Trainer:
         return self.model.device
 
     def _counters(self) -> dict[str, float]:
-        names = ("step", "seconds", "reserved_seconds", "validating_seconds", "validations", "best")
+        names = ("step", "seconds", "reserved_seconds", "validating_seconds", "validations", "validated_step", "best")
         return {name: getattr(self, name) for name in names} | {"steps": self.mean.steps}
 
     def _groups(self) -> dict[str, Any]:
@@ -168,18 +180,27 @@ class Trainer:
 
 
 def fit(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Iterator[Event]:
-    """Train until the recipe's steps or minutes are used up, validating as often as it says and at the end."""
-    while trainer.progress < 1:
-        yield trainer.advance()
+    """Train until the recipe's steps or minutes are used up, validating as often as it says and at the end.
+
+    What comes next follows from the trainer alone, so that a resumed training makes a validation it had yet to make.
+    """
+    while True:
         if _validation_is_due(trainer):
             yield _validated(trainer, validate)
+        elif trainer.progress < 1:
+            yield trainer.advance()
+        else:
+            return
 
 
 def _validation_is_due(trainer: Trainer) -> bool:
+    if trainer.validated_step == trainer.step:
+        return False
     if trainer.progress >= 1:
         return True
     affordable = trainer.validating_seconds <= _VALIDATION_SHARE * trainer.seconds
-    return affordable and trainer.progress * trainer.recipe.validations >= trainer.validations + 1
+    due = trainer.progress * trainer.recipe.validations >= trainer.validations + 1
+    return due and (affordable or trainer.recipe.steps > 0)  # steps, unlike minutes, are repeatable: no clock decides
 
 
 def _validated(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Validated:
@@ -191,7 +212,8 @@ def _validated(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Valida
     taken = time.perf_counter() - begin
     trainer.best = max(score, trainer.best)
     trainer.validations = max(trainer.validations + 1, int(trainer.progress * trainer.recipe.validations))
-    trainer.reserved_seconds = taken
+    trainer.validated_step = trainer.step
+    trainer.reserved_seconds = max(taken, trainer.reserved_seconds)  # never less: progress must not go back
     trainer.seconds += taken
     trainer.validating_seconds += taken
     return Validated(trainer.step, trainer.seconds, score, best, table)
