@@ -37,7 +37,8 @@ class NumpyImage:
         self.dtype = _readable_type(array.dtype, path)
 
     def read(self, window: Window) -> NDArray[np.generic]:
-        return _pages(_mapped(self._path))[self._index][window.slices].astype(self.dtype)
+        image: NDArray[np.generic] = _pages(_mapped(self._path))[self._index]
+        return image[window.slices].astype(self.dtype)
 
 
 class MemoryImage:

@@ -112,7 +112,7 @@ class RasterImage:
                 ) from error
         pixels = self._colours[stored] if self._colours is not None else _three_axes(stored)
         if pixels.dtype == np.bool_:
-            pixels = pixels * np.uint8(255)
+            pixels = np.where(pixels, np.uint8(255), np.uint8(0))
         upright = _upright(pixels[..., : self.channels], self._orientation)
         return np.ascontiguousarray(upright, dtype=self.dtype)
 

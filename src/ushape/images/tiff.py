@@ -80,7 +80,8 @@ class TiffImage:
             return self._colours[stored[..., 0].astype(np.intp)]
         stored = stored[..., : self.channels]
         if stored.dtype == np.bool_:
-            return (stored ^ (self._page.photometric == _MIN_IS_WHITE)) * np.uint8(255)
+            shown = stored != (self._page.photometric == _MIN_IS_WHITE)
+            return np.where(shown, np.uint8(255), np.uint8(0))
         return np.ascontiguousarray(stored, dtype=self.dtype)
 
     def _mapped(self, window: Window) -> NDArray[np.generic]:
@@ -185,7 +186,7 @@ def _described_images(page: tifffile.TiffPage) -> int:
     with contextlib.suppress(ValueError):
         note = json.loads(page.description)
         if note.get("truncated") is True:
-            return math.prod(note["shape"]) // page.size
+            return int(math.prod(note["shape"]) // page.size)
     return 1
 
 
