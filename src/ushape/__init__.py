@@ -46,11 +46,12 @@ _HOMES = {
     "build": "models",
     "load": "predict.tiled",
     "survey": "data.folder",
-    "train": "train.session",
 }
 
 
 def __getattr__(name: str) -> object:
+    if name == "train":
+        return importlib.import_module("ushape.train")  # the package, which can be called
     if name not in _HOMES:
         raise AttributeError(f"module 'ushape' has no attribute {name!r}")
     value: object = getattr(importlib.import_module(f"ushape.{_HOMES[name]}"), name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-import typer
+_ACKNOWLEDGEMENT = b"\nStopping after this step; press Ctrl-C again to stop at once.\n"
 
 
 class Interruption:
@@ -29,4 +30,4 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        typer.echo("\nStopping after this step; press Ctrl-C again to stop at once.", err=True)
+        os.write(2, _ACKNOWLEDGEMENT)  # Python's own stderr may be in the middle of a line, and refuses to be re-entered
