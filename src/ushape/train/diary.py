@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ushape.atomic import output_error, write_whole
 from ushape.errors import MissingExtra
 from ushape.train.loop import Event, Stepped, Validated
 
@@ -23,22 +26,26 @@ class Diary:
         self._path = run / "log.csv"
         self._board = _board(run / "tensorboard") if tensorboard else None
 
-    def begin(self, step: int) -> None:
-        """Start the file, or keep its lines up to the step from which a training is resumed."""
-        kept = [row for row in read(self._path) if int(row["step"]) <= step] if step and self._path.exists() else []
-        with self._path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(kept)
+    def begin(self, step: int, validated_step: int) -> None:
+        """Start the file, or keep its lines up to the step and validation from which a training is resumed."""
+        rows = read(self._path) if step and self._path.exists() else []
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row in rows if int(row["step"]) <= (step if row["loss"] else validated_step))
+        write_whole(self._path, text.getvalue())
 
     def note(self, event: Event) -> None:
-        """Write one event down."""
+        """Write one event down; OutputError where that cannot be."""
         row = _stepped(event) if isinstance(event, Stepped) else _validated(event)
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+        try:
+            with self._path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+        except OSError as error:
+            raise output_error(self._path, error) from error
         if self._board is not None:
             for name, value in row.items():
-                if name not in ("step", "seconds"):
+                if value and name not in ("step", "seconds"):
                     self._board.add_scalar(name, float(value), event.step)
 
     def close(self) -> None:
@@ -47,9 +54,9 @@ class Diary:
 
 
 def read(path: Path) -> Sequence[dict[str, str]]:
-    """The rows of a log, empty cells as empty strings."""
+    """The rows of a log, empty cells as empty strings; a last line that was cut short is left out."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if None not in row.values()]
 
 
 def _stepped(event: Stepped) -> dict[str, str]:
@@ -66,10 +73,15 @@ def _validated(event: Validated) -> dict[str, str]:
     return {
         "step": str(event.step),
         "seconds": f"{event.seconds:.3f}",
-        "validation_dice": f"{figures.foreground.dice.mean:.6g}",
-        "validation_iou": f"{figures.foreground.iou.mean:.6g}",
-        "validation_accuracy": f"{figures.pixel_accuracy.mean:.6g}",
+        "validation_dice": _cell(figures.foreground.dice.mean),
+        "validation_iou": _cell(figures.foreground.iou.mean),
+        "validation_accuracy": _cell(figures.pixel_accuracy.mean),
     }
+
+
+def _cell(score: float) -> str:
+    """Empty where the score is undefined."""
+    return "" if math.isnan(score) else f"{score:.6g}"
 
 
 def _board(folder: Path) -> Any:  # Any: TensorBoard's own class, known only where it is installed

@@ -66,7 +66,7 @@ class Run:
         self._evaluated = copy.deepcopy(self.trainer.model)
         self._begin(resume)
         self._diary = Diary(out, tensorboard=tensorboard)
-        self._diary.begin(self.trainer.step)
+        self._diary.begin(self.trainer.step, self.trainer.validated_step)
 
     def events(self) -> Iterator[Event]:
         """Train; after each validation the checkpoints are on disk. Raises TrainingError if the loss is lost."""
