@@ -26,7 +26,7 @@ def unflipped(x: Tensor, number: int) -> Tensor:
 
 def mean_over_flips(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """The mean of `network` (N, C, H, W) → (N, K, h, w) over all eight, each turned back."""
-    answer = network(x)
+    mean = network(x) / 8
     for number in range(1, 8):
-        answer = answer + unflipped(network(flipped(x, number)), number)
-    return answer / 8
+        mean += unflipped(network(flipped(x, number)), number) / 8
+    return mean
