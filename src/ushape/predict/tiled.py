@@ -7,6 +7,7 @@ part depends on, and see the image mirrored beyond its borders.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ushape.checkpoint import Trained, read
 from ushape.device import Precision, autocast, choose_device
@@ -26,13 +28,18 @@ from ushape.predict.flips import mean_over_flips
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _LARGEST_TILE = 2048  # pixels of input a side: beyond, a tile saves next to nothing and progress gets coarse
+_ROWS_AT_A_TIME = 512
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One tile of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image."""
+    """One tile of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image.
+
+    pixels: the window's (h, w, C) own, as they are in the file.
+    """
 
     window: Window
+    pixels: NDArray[np.generic]
     probability: NDArray[np.float32]
     classes: NDArray[np.uint8]
     done: int
@@ -46,6 +53,8 @@ class Predictor:
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what the tiles may take beyond the weights; decides how large they are.
     keep_px: side of a tile's kept part, in place of the largest that the memory allows.
+
+    The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in.
     """
 
     def __init__(
@@ -57,19 +66,33 @@ class Predictor:
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
     ) -> None:
-        self.trained, self.precision = trained, precision
+        self.trained, self.precision, self.memory_bytes = trained, precision, memory_bytes
         self.flips = trained.recipe.prediction.flips if flips is None else flips
         self.footprints = [trained.model.footprint] * 2
-        self._keep = [keep_px] * 2 if keep_px else largest_keep(trained.model, self.footprints, memory_bytes)
+        self._keep = (
+            largest_keep(trained.model, self.footprints, memory_bytes) if keep_px is None else (keep_px, keep_px)
+        )
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in tiles whose windows partition it, in reading order."""
-        tiles = list(plan(source.shape, self.footprints, self._keep))
-        for done, tile in enumerate(tiles, start=1):
-            probability = self._probability(source, tile)
-            yield Predicted(
-                tile.keep, probability, self.trained.labels.decide(probability), done=done, total=len(tiles)
-            )
+        total = sum(1 for _ in plan(source.shape, self.footprints, self._keep))
+        for done, tile in enumerate(plan(source.shape, self.footprints, self._keep), start=1):
+            pixels = read_mirrored(source, tile.read)
+            probability = self._probability(pixels, str(source.page))[:, *tile.kept_of_output]
+            classes = self.trained.labels.decide(probability)
+            yield Predicted(tile.keep, pixels[_kept_of_read(tile)], probability, classes, done=done, total=total)
+
+    def check(self, source: ImageSource) -> None:
+        """ImageError where the network cannot take this image; pixels are read only where its header does not tell."""
+        height, width = source.shape
+        colours_in_doubt = source.channels not in (1, self.trained.intensity.channels)
+        if not colours_in_doubt:
+            pixels = np.zeros((1, 1, source.channels), dtype=source.dtype)
+            self.trained.intensity.tensor(pixels, str(source.page))
+            return
+        for top in range(0, height, _ROWS_AT_A_TIME):
+            rows = Window((top, 0), (min(top + _ROWS_AT_A_TIME, height), width))
+            self.trained.intensity.tensor(source.read(rows), str(source.page))
 
     def whole(self, source: ImageSource) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(H, W) class numbers and (K, H, W) probabilities of an image that fits in memory."""
@@ -82,18 +105,21 @@ class Predictor:
 
     def segment(self, image: NDArray[np.generic]) -> NDArray[np.integer]:
         """(H, W) or (H, W, C) image of any size → (H, W) mask with the values of the training masks."""
-        classes, _ = self.whole(from_array(image, "the image"))
+        source = from_array(image, "the image")
+        classes = np.empty(source.shape, dtype=np.uint8)
+        for tile in self.tiles(source):
+            classes[tile.window.slices] = tile.classes
         return self.trained.labels.decode(classes)
 
-    def _probability(self, source: ImageSource, tile: Tile) -> NDArray[np.float32]:
+    def _probability(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.float32]:
+        """(H, W, C) pixels of a tile → (K, h, w), the network's exact answer."""
         trained = self.trained
-        pixels = read_mirrored(source, tile.read)
-        x = trained.intensity.tensor(pixels, str(source.path))[None].to(trained.model.device)
+        x = trained.intensity.tensor(pixels, name)[None].to(trained.model.device)
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), autocast(x.device, self.precision):
+        with torch.inference_mode(), autocast(x.device, self.precision), _evaluating(trained.model):
             exact = mean_over_flips(self._network, x) if self.flips else self._network(x)
-        kept: NDArray[np.float32] = exact[0][:, *tile.kept_of_output].cpu().numpy()
-        return kept
+        answer: NDArray[np.float32] = exact[0].cpu().numpy()
+        return answer
 
     def _network(self, x: Tensor) -> Tensor:
         return self.trained.labels.probability(self.trained.model.exact(x))
@@ -122,10 +148,11 @@ def largest_keep(model: Segmenter, footprints: Sequence[Footprint], memory_bytes
 
 
 def bytes_per_pixel(model: Segmenter) -> float:
-    """About how much memory a float32 pass takes per input pixel, from the maps that one small pass makes.
+    """About how much memory a float32 pass takes per input pixel, from the sizes of the maps that it makes.
 
-    Twice the largest layer's input and output together (frameworks reorder both), and twice the largest map beside
-    them for the copies that wait for the expanding path.
+    Twice the largest layer's input and output together (frameworks reorder both), four times the largest map beside
+    them for the copies that wait for the expanding path, and four times the image and the answer, which flips turn and
+    add up. What passes really take, by benchmarks/prediction_memory.py, is 40 to 95 % of this.
     """
     sizes: list[tuple[int, int]] = []
 
@@ -134,10 +161,31 @@ def bytes_per_pixel(model: Segmenter) -> float:
 
     leaves = [m for m in model.modules() if not list(m.children())]
     hooks = [leaf.register_forward_hook(note) for leaf in leaves]
-    side = model.footprint.input_for(model.footprint.multiple)
-    x = torch.zeros(1, model.in_channels, side, side, device=next(model.parameters()).device)
-    with torch.inference_mode():
-        model(x)
-    for hook in hooks:
-        hook.remove()
-    return 4 * (2 * max(a + b for a, b in sizes) + 2 * max(b for _, b in sizes)) / side**2
+    side = model.footprint.input_for(_LARGEST_TILE)  # unpadded, a small tile would shrink to next to nothing
+    x = torch.empty(1, model.in_channels, side, side, device="meta")  # where tensors have sizes and no values
+    values = [*model.named_parameters(), *model.named_buffers()]
+    try:
+        answer: Tensor = functional_call(model, {name: torch.empty_like(v, device="meta") for name, v in values}, x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    largest_layer, largest_map = max(a + b for a, b in sizes), max(b for _, b in sizes)
+    return 4 * (2 * largest_layer + 4 * largest_map + 4 * (x.numel() + answer.numel())) / side**2
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode, and afterwards every module in the mode it had."""
+    in_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in in_training:
+            module.training = True
+
+
+def _kept_of_read(tile: Tile) -> tuple[slice, ...]:
+    """Where the kept part lies in what the tile reads."""
+    starts = [keep - read for keep, read in zip(tile.keep.start, tile.read.start, strict=True)]
+    return tuple(slice(start, start + size) for start, size in zip(starts, tile.keep.shape, strict=True))
