@@ -49,7 +49,7 @@ def demo(
     say(f"Drawing {_IMAGES} simulated micrographs, with the truth about them, into {cells}.", err=True)
     write_folder(cells, "cells", count=_IMAGES, seed=_SEED)
     write_whole(out / "recipe.toml", _RECIPE)
-    budget = ["--minutes", f"{minutes:g}"] * (minutes is not None) + ["--steps", str(steps)] * (steps is not None)
+    budget = [f"--{name}={value}" for name, value in (("minutes", minutes), ("steps", steps)) if value is not None]
     lines = [
         ["train", f"{cells}", "--recipe", f"{out / 'recipe.toml'}", *budget, "--out", f"{run}"],
         ["predict", f"{run}", f"{cells / 'images' / 'cells_01*'}", "--out", f"{masks}", "--overlay"],

@@ -13,7 +13,8 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     """What would be trained, and why."""
     model, training = plan.recipe.model, plan.recipe.training
     options = ", ".join(f"{name} {value}" for name, value in model.options.items()) or "as published"
-    budget = f"{training.minutes:g} minute{'s' * (training.minutes != 1)}" if training.minutes else f"{training.steps} steps"
+    minutes = f"{training.minutes:g} minute{'s' * (training.minutes != 1)}"
+    budget = minutes if training.minutes else f"{training.steps} steps"
     patches = f"batches of {training.batch} patches of {training.output_size} px"
     return [
         ("network", f"{model.name}, {options}"),

@@ -30,4 +30,4 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        os.write(2, _ACKNOWLEDGEMENT)  # Python's own stderr may be in the middle of a line, and refuses to be re-entered
+        os.write(2, _ACKNOWLEDGEMENT)  # Python's own stderr may be in the middle of a line, and cannot be re-entered

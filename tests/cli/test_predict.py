@@ -1,0 +1,91 @@
+"""`ushape predict`: masks as the user knows them, nothing overwritten, the law shown."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ushape.images.source import open_image, read_mask
+
+
+def test_masks_have_the_values_and_names_that_the_user_knows(ushape, run, cells, tmp_path):
+    result = ushape("predict", run, cells / "images", "--out", tmp_path / "masks")
+    assert result.exit_code == 0
+    assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == [f"cells_{n:03d}.png" for n in range(6)]
+    mask = read_mask(tmp_path / "masks" / "cells_003.png")
+    assert mask.shape == (96, 96)
+    assert set(np.unique(mask)) <= {0, 255}
+    assert str(tmp_path / "masks" / "cells_003.png") in result.stdout
+
+
+def test_probability_overlay_and_json(ushape, run, cells, tmp_path):
+    pattern = cells / "images" / "cells_00[01].png"
+    words = ("--probability", "--overlay", "--flips", "--tile", "48", "--json")
+    about = json.loads(ushape("predict", run, pattern, "--out", tmp_path, *words).stdout)
+    assert [len(mask["files"]) for mask in about["masks"]] == [3, 3]
+    assert open_image(tmp_path / "cells_000_probability.tif").dtype == np.float32
+    assert open_image(tmp_path / "cells_000_overlay.png").channels == 3
+
+
+def test_tiles_of_any_size_give_the_same_mask(ushape, run, cells, tmp_path):
+    image = cells / "images" / "cells_000.png"
+    ushape("predict", run, image, "--out", tmp_path / "large")
+    ushape("predict", run, image, "--out", tmp_path / "small", "--tile", "16")
+    ushape("predict", run, image, "--out", tmp_path / "frugal", "--memory", "60MiB")
+    masks = [read_mask(tmp_path / name / "cells_000.png") for name in ("large", "small", "frugal")]
+    assert (masks[0] == masks[1]).all()
+    assert (masks[0] == masks[2]).all()
+
+
+def test_the_law_is_shown_on_ones_own_image(ushape, run, cells):
+    result = ushape("predict", run, cells / "images" / "cells_000.png", "--prove")
+    assert result.exit_code == 0
+    assert result.stdout.count("0 pixels of another class: the same answer") == 3
+
+
+def test_results_are_replaced_only_when_told(ushape, run, cells, tmp_path):
+    words = ("predict", run, cells / "images" / "cells_000.png", "--out", tmp_path)
+    assert ushape(*words).exit_code == 0
+    refused = ushape(*words)
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert ushape(*words, "--overwrite").exit_code == 0
+
+
+def test_progress_is_not_mixed_into_the_results(ushape, run, cells, tmp_path):
+    assert ushape("predict", run, cells / "images", "--out", tmp_path / "masks").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "Give a folder for the masks: --out MASKS"),
+        (("--out", "masks", "--memory", "2 bits"), "--memory '2 bits' is no size"),
+        (("--out", "masks", "--memory", "1kB"), "too little for this network"),
+        (("--out", "masks", "--memory", "1GiB", "--tile", "96"), "give one of the two"),
+        (("--prove", "--precision", "fast"), "leave out --precision fast"),
+        (("--out", "masks", "--precision", "approximate"), "approximate"),
+    ],
+)
+def test_what_cannot_be_is_refused(ushape, run, cells, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    result = ushape("predict", run, cells / "images", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_run_no_image_and_another_kind_of_image(ushape, run, cells, tmp_path):
+    result = ushape("predict", tmp_path / "nothing", cells / "images", "--out", tmp_path / "masks")
+    assert result.exit_code == 2
+    assert "There is no checkpoint" in result.stderr
+    result = ushape("predict", run, tmp_path / "nothing*", "--out", tmp_path / "masks")
+    assert result.exit_code == 2
+    assert "nothing*" in result.stderr
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8) + np.arange(3, dtype=np.uint8)).save(tmp_path / "colour.png")
+    result = ushape("predict", run, tmp_path / "colour.png", "--out", tmp_path / "masks")
+    assert result.exit_code == 2
+    assert "colour.png" in result.stderr

@@ -1,0 +1,44 @@
+"""Scores as a table of figures with their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ushape.cli.tables import say_evaluation, say_proof
+from ushape.evaluate import Evaluation
+from ushape.metrics.table import Row, Table
+from ushape.predict.proof import Compared
+
+
+def three_classes() -> Table:
+    one = np.array([[8, 0, 0], [0, 4, 0], [0, 0, 0]])
+    two = np.array([[6, 2, 0], [0, 4, 0], [0, 0, 2]])
+    return Table([Row("a", "a", one), Row("b", "b", two)], ["background", "axon", "myelin"])
+
+
+def test_each_class_has_its_line_and_how_many_images_it_is_over(capsys):
+    say_evaluation(Evaluation(three_classes()))
+    lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert lines["axon"][:3] == ["axon", "2", "0.9000"]
+    assert lines["myelin"][:3] == ["myelin", "1", "1.0000"]
+    assert lines["foreground"][1] == "mean"
+    assert lines["lowest"][:4] == ["lowest", "Dice:", "b", "0.9000,"]
+
+
+def test_a_class_in_no_image_has_no_figures(capsys):
+    table = Table([Row("a", "a", np.array([[8, 0], [0, 0]]))], ["background", "cell"])
+    say_evaluation(Evaluation(table))
+    assert ["cell", "0", "–", "–", "–", "–"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_what_flatters_is_said(capsys):
+    say_evaluation(Evaluation(three_classes(), trained_on=("a",)))
+    assert "warning: the network was trained on a; the scores flatter it." in capsys.readouterr().out
+
+
+def test_a_broken_law_is_called_a_defect(capsys):
+    assert say_proof(Compared(96, 4, 1e-7, 0))
+    assert not say_proof(Compared(96, 4, 1e-2, 3))
+    agreed, broken = capsys.readouterr().out.splitlines()
+    assert "4 tiles of 96 px" in agreed
+    assert "a defect of ushape" in broken
