@@ -16,6 +16,7 @@ from ushape.data.folder import Survey, survey
 from ushape.data.pair import Pair
 from ushape.data.patches import Example
 from ushape.data.split import Split, split
+from ushape.errors import DataError, ImageError
 from ushape.images.source import open_image
 from ushape.intensity import Intensity
 from ushape.recipe import DataRecipe, Recipe, merged
@@ -84,6 +85,7 @@ def prepare(root: Path, recipe: Recipe) -> Prepared:
     found, annotation, parts = look(root, recipe.data, recipe.seed)
     images = {pair.name: _pixels(pair) for pair in parts.training}
     intensity = Intensity.fit(list(images.values()))
+    _check_fit(parts.validation, intensity)
     examples = tuple(
         Example(
             pair.name,
@@ -101,6 +103,18 @@ def truths_of(pairs: Sequence[Pair], annotation: Annotation) -> tuple[Truth, ...
     return tuple(
         Truth(p.name, p.group, open_image(p.image.path, p.image.index), read_classes(p, annotation)) for p in pairs
     )
+
+
+def _check_fit(validation: Sequence[Pair], intensity: Intensity) -> None:
+    """DataError with every image that would stop the first validation, when the training has cost its time."""
+    faults = []
+    for pair in validation:
+        try:
+            intensity.tensor(_pixels(pair), str(pair.image))
+        except ImageError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("The validation images are not like the training images:\n- " + "\n- ".join(faults))
 
 
 def _pixels(pair: Pair) -> NDArray[np.generic]:

@@ -1,0 +1,175 @@
+"""An annotated folder as a training holds it, and the plan for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ushape.errors import DataError, RecipeError
+from ushape.images.source import open_image
+from ushape.labels import IGNORED
+from ushape.recipe import DataRecipe, Recipe
+from ushape.train.prepare import Prepared, look, plan, prepare
+
+CPU = torch.device("cpu")
+Annotated = Callable[..., Path]
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def planned(data: Path, tables: dict | None = None, device: torch.device = CPU):
+    found, annotation, _ = look(data, DataRecipe(), 0)
+    return plan(found, annotation, tables or {}, device)
+
+
+def names(prepared: Prepared) -> tuple[list[str], list[str]]:
+    return [e.name for e in prepared.examples], [t.name for t in prepared.truths]
+
+
+def test_images_are_standardised_and_masks_are_class_numbers(annotated: Annotated):
+    prepared = prepare(annotated(*"abcde"), Recipe())
+    training, validation = names(prepared)
+    assert sorted(training + validation) == list("abcde")
+    assert len(validation) == 1
+    assert [p.name for p in prepared.split.training] == training
+    pixels = torch.cat([e.image.flatten() for e in prepared.examples])
+    assert float(pixels.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(pixels.std()) == pytest.approx(1, abs=1e-3)
+    for example in prepared.examples:
+        assert (example.image.shape, example.image.dtype) == ((1, 28, 36), torch.float32)
+        assert (example.classes.shape, example.classes.dtype) == ((28, 36), torch.uint8)
+        assert set(example.classes.unique().tolist()) == {0, 1}
+        assert example.image[0][example.classes == 1].mean() > example.image[0][example.classes == 0].mean()
+
+
+def test_the_intensity_is_that_of_the_training_images_alone(annotated: Annotated):
+    data = annotated(*"abcde")
+    prepared = prepare(data, Recipe())
+    training = [np.asarray(Image.open(data / "images" / f"{e.name}.png"), dtype=float) for e in prepared.examples]
+    assert prepared.intensity.mean[0] == pytest.approx(np.mean(training))
+    assert prepared.intensity.deviation[0] == pytest.approx(np.std(training))
+    assert prepared.intensity.dtype == "uint8"
+
+
+def test_truths_are_the_files_as_they_are(annotated: Annotated):
+    data = annotated(*"abcde")
+    (truth,) = prepare(data, Recipe()).truths
+    assert truth.source.path == data / "images" / f"{truth.name}.png"
+    assert (truth.source.read() == open_image(truth.source.path).read()).all()
+    assert ((truth.classes == 1) == (np.asarray(Image.open(data / "masks" / f"{truth.name}.png")) == 255)).all()
+
+
+def test_a_single_image_is_trained_on_and_scored_on(annotated: Annotated):
+    assert names(prepare(annotated("only"), Recipe())) == (["only"], ["only"])
+
+
+def test_the_same_seed_gives_the_same_split_and_others_give_others(annotated: Annotated):
+    data = annotated(*(f"cell_{letter}" for letter in "pqxyzw"))
+    splits = [tuple(names(prepare(data, replace(Recipe(), seed=seed)))[1]) for seed in (0, 0, 1, 2, 3, 4)]
+    assert splits[0] == splits[1]
+    assert len(set(splits)) > 1
+
+
+def test_what_the_recipe_says_of_the_data_is_done(annotated: Annotated):
+    data = annotated("a1", "a2", "b1", "b2", "c1")
+    recipe = Recipe(data=DataRecipe(include="a*, b*", group_by="^(.)", validation_fraction=0.5))
+    training, validation = names(prepare(data, recipe))
+    assert {name[0] for name in training} | {name[0] for name in validation} == {"a", "b"}
+    assert not {name[0] for name in training} & {name[0] for name in validation}
+
+
+def test_ignored_values_are_ignored_in_training_and_validation(annotated: Annotated):
+    data = annotated(*"abcde")
+    for path in (data / "masks").iterdir():
+        mask = np.array(Image.open(path))
+        mask[:6] = 7
+        save(path, mask)
+    prepared = prepare(data, Recipe(data=DataRecipe(ignored_values=(7,))))
+    maps = [e.classes.numpy() for e in prepared.examples] + [t.classes for t in prepared.truths]
+    assert all((classes[:6] == IGNORED).all() and (classes[6:] < 2).all() for classes in maps)
+    assert prepared.annotation.labels.ignored_values == (7,)
+
+
+def test_every_fault_of_the_folder_is_told_at_once(annotated: Annotated):
+    data = annotated(*"abcd")
+    (data / "images" / "b.png").write_bytes(b"")
+    save(data / "masks" / "c.png", np.zeros((5, 5), np.uint8))
+    (data / "images" / "d.png").unlink()
+    with pytest.raises(DataError) as caught:
+        prepare(data, Recipe())
+    for words in ("b.png", "c.png", "d.png"):
+        assert words in str(caught.value)
+
+
+def test_a_validation_image_the_network_could_not_take_is_refused_before_training(annotated: Annotated):
+    data = annotated(*"abcde")
+    held = prepare(data, Recipe()).truths[0].name
+    colourful = np.random.default_rng(0).integers(0, 255, (28, 36, 3)).astype(np.uint8)
+    save(data / "images" / f"{held}.png", colourful)
+    with pytest.raises(
+        DataError, match=rf"not like the training images:\n- .*{held}\.png has 3 channels, but .* on 1\."
+    ):
+        prepare(data, Recipe())
+
+
+def test_a_regular_expression_that_is_none_is_told(annotated: Annotated):
+    with pytest.raises(DataError, match="to group by is none"):
+        prepare(annotated(*"abc"), Recipe(data=DataRecipe(group_by="(")))
+
+
+def test_on_a_processor_the_network_is_narrow_and_says_why(annotated: Annotated):
+    found = planned(annotated(*"abc"))
+    assert found.recipe.model.options["width"] == 32
+    assert "on a processor" in dict(found.reasons)["network"]
+    on_a_card = planned(annotated(*"abc"), device=torch.device("cuda"))
+    assert on_a_card.recipe.model.options == {}
+    assert "network" not in dict(on_a_card.reasons)
+
+
+def test_small_images_get_small_patches(annotated: Annotated, tmp_path: Path):
+    data = annotated(*"abc")
+    assert planned(data).recipe.training.output_size == 64
+    assert dict(planned(data).reasons)["patch"] == "64 px: the smallest image has a side of 28"
+    for name in "abc":
+        save(tmp_path / "large" / "images" / f"{name}.png", np.full((300, 257), ord(name), np.uint8))
+        save(tmp_path / "large" / "masks" / f"{name}.png", np.eye(300, 257, dtype=np.uint8) * 255)
+    assert planned(tmp_path / "large").recipe.training.output_size == Recipe().training.output_size
+    assert "patch" not in dict(planned(tmp_path / "large").reasons)
+
+
+def test_rare_classes_are_looked_for(annotated: Annotated, tmp_path: Path):
+    assert "sampling" not in dict(planned(annotated(*"abc")).reasons)
+    for number in range(3):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[3:9, 3:9] = 255
+        noise = np.random.default_rng(number).integers(0, 255, (40, 40)).astype(np.uint8)
+        save(tmp_path / "rare" / "images" / f"{number}x.png", noise)
+        save(tmp_path / "rare" / "masks" / f"{number}x.png", mask)
+    found = planned(tmp_path / "rare")
+    assert found.recipe.training.foreground_fraction == 0.33
+    assert dict(found.reasons)["sampling"].endswith("the rarest covers 2.2%")
+
+
+def test_the_users_tables_overrule_the_plan(annotated: Annotated):
+    tables = {
+        "seed": 9,
+        "model": {"options": {"width": 4}},
+        "training": {"output_size": 48, "steps": 5, "foreground_fraction": 0.5},
+    }
+    recipe = planned(annotated(*"abc"), tables).recipe
+    assert (recipe.seed, recipe.model.options["width"], recipe.model.options["padding"]) == (9, 4, "same")
+    assert (recipe.training.output_size, recipe.training.steps, recipe.training.foreground_fraction) == (48, 5, 0.5)
+
+
+def test_tables_that_cannot_be_are_refused(annotated: Annotated):
+    with pytest.raises(RecipeError, match="did you mean 'width'"):
+        planned(annotated(*"abc"), {"model": {"options": {"widht": 4}}})
