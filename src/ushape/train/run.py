@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import platform
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,15 @@ import torch
 from torch import Tensor
 
 from ushape import checkpoint
-from ushape.atomic import write_whole
+from ushape.atomic import output_error, write_whole
 from ushape.checkpoint import Trained
 from ushape.data.patches import PatchSampler
 from ushape.device import faster_precision
-from ushape.errors import CheckpointError, OutputError, TrainingError
+from ushape.errors import CheckpointError, OutputError, RecipeError, TrainingError
 from ushape.metrics.table import Table
 from ushape.models import build
 from ushape.predict.tiled import Predictor
-from ushape.recipe import Recipe
+from ushape.recipe import Recipe, merged, read
 from ushape.train import validate
 from ushape.train.diary import Diary
 from ushape.train.loop import Event, Trainer, Validated, fit
@@ -59,13 +61,13 @@ class Run:
     ) -> None:
         _check_place(out, resume=resume, overwrite=overwrite)
         self.out, self.command, self.data = out, command, data
-        self.recipe = _with_precision(wanted, device)
+        self.recipe = _resumed(wanted, out) if resume else _with_precision(wanted, device)
         self.prepared = prepare(data, self.recipe)
         torch.manual_seed(self.recipe.seed)
         self.trainer = self._trainer(device)
         self._evaluated = copy.deepcopy(self.trainer.model)
+        self._diary = Diary(out, tensorboard=tensorboard)  # before anything is replaced: TensorBoard may be missing
         self._begin(resume)
-        self._diary = Diary(out, tensorboard=tensorboard)
         self._diary.begin(self.trainer.step, self.trainer.validated_step)
 
     def events(self) -> Iterator[Event]:
@@ -118,14 +120,12 @@ class Run:
         )
 
     def _begin(self, resume: bool) -> None:
-        if not resume:
-            for name in FILES:
-                (self.out / name).unlink(missing_ok=True)
-            write_whole(self.out / "recipe.toml", self.recipe.to_toml())
-            return
-        tensors, metadata = checkpoint.read_tensors(self.out / "state.safetensors")
-        _check_same_images(json.loads(metadata["training_images"]), [e.name for e in self.prepared.examples])
-        self.trainer.restore(tensors, metadata)
+        if resume:
+            tensors, metadata = checkpoint.read_tensors(self.out / "state.safetensors")
+            _check_same_images(json.loads(metadata.get("images", "{}")), self._images())
+            self.trainer.restore(tensors, metadata)
+        else:
+            _make_way(self.out)
         write_whole(self.out / "recipe.toml", self.recipe.to_toml())
 
     def _validate(self, trainer: Trainer) -> Table:
@@ -146,8 +146,17 @@ class Run:
 
     def _save_state(self) -> None:
         tensors, metadata = self.trainer.state()
-        names = json.dumps([e.name for e in self.prepared.examples])
-        checkpoint.write_tensors(self.out / "state.safetensors", tensors, metadata | {"training_images": names})
+        metadata["images"] = json.dumps(self._images())
+        checkpoint.write_tensors(self.out / "state.safetensors", tensors, metadata)
+
+    def _images(self) -> dict[str, Any]:
+        """What must not change before the training is resumed, in plain values."""
+        prepared = self.prepared
+        return {
+            "names": [example.name for example in prepared.examples],
+            "intensity": [list(prepared.intensity.mean), list(prepared.intensity.deviation), prepared.intensity.dtype],
+            "labels": [list(prepared.annotation.labels.names), list(prepared.annotation.labels.values)],
+        }
 
     def _trained(self, model: Any, scores: Mapping[str, Any]) -> Trained:
         prepared = self.prepared
@@ -174,37 +183,74 @@ def _with_precision(wanted: Recipe, device: torch.device) -> Recipe:
     return wanted.changed(training={"precision": faster_precision(device)})
 
 
+def _resumed(wanted: Recipe, out: Path) -> Recipe:
+    """The recipe that a run began with, but for the budget; CheckpointError where more is wanted otherwise."""
+    began = merged(Recipe(), read(out / "recipe.toml"))
+    budget = {name: getattr(wanted.training, name) for name in ("minutes", "steps", "validations")}
+    settled = replace(began.changed(training=budget), prediction=wanted.prediction)
+    if wanted.training.precision == "auto":
+        wanted = wanted.changed(training={"precision": settled.training.precision})
+    before, now = settled.to_dict(), wanted.to_dict()
+    different = [f"seed was {began.seed} and is {wanted.seed}"] if began.seed != wanted.seed else []
+    for table in ("model", "data", "augmentation", "training"):
+        for key, value in before[table].items():
+            if now[table][key] != value:
+                different.append(f"{table}.{key} was {value!r} and is {now[table][key]!r}")
+    if different:
+        raise CheckpointError(
+            f"The training in {out} began with other settings: {'; '.join(different)}. Resume with its recipe.toml, of "
+            "which only the budget may change, or start anew with --overwrite."
+        )
+    return settled
+
+
 def _check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
-    if resume:
-        if not (out / "state.safetensors").exists():
-            raise CheckpointError(
-                f"{out} holds no interrupted training (there is no state.safetensors). Give the folder of one, or "
-                "leave --resume out to begin."
-            )
-        return
+    """CheckpointError or OutputError where `out` is no place for what is asked; nothing is made yet."""
+    if resume and overwrite:
+        raise RecipeError(f"--resume goes on with what {out} holds, and --overwrite replaces it; choose one.")
+    if resume and not (out / "state.safetensors").exists():
+        raise CheckpointError(
+            f"{out} holds no interrupted training (there is no state.safetensors). Give the folder of one, or "
+            "leave --resume out to begin."
+        )
+    existing = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{existing} is a file; give a folder for the results.")
+    if not os.access(existing, os.W_OK):
+        raise OutputError(f"Nothing can be written into {existing}: no permission. Choose another folder.")
     found = [name for name in FILES if (out / name).exists()]
-    if found and not overwrite:
+    if found and not overwrite and not resume:
         raise OutputError(
             f"{out} already holds a training ({', '.join(found)}). Go on with --resume, replace it with --overwrite, "
             "or choose another folder."
         )
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give a folder for the results.")
+
+
+def _make_way(out: Path) -> None:
+    """The folder, with nothing of an earlier training in it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (out / name).unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"The folder {out} cannot be made: {error.strerror}. Choose another place.") from error
+        raise output_error(out, error) from error
 
 
-def _check_same_images(before: list[str], now: list[str]) -> None:
+def _check_same_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """CheckpointError with the difference, where a training would go on with other images."""
     if before == now:
         return
-    gone, new = sorted(set(before) - set(now)), sorted(set(now) - set(before))
+    old, new = set(before.get("names", [])), set(now["names"])
+    differences = [
+        f"Gone: {', '.join(sorted(old - new))}." if old - new else "",
+        f"New: {', '.join(sorted(new - old))}." if new - old else "",
+        "Their names are the same, but not their order." if old == new and before["names"] != now["names"] else "",
+        "Their pixels have changed." if old == new and before["intensity"] != now["intensity"] else "",
+        "Their classes have changed." if old == new and before["labels"] != now["labels"] else "",
+    ]
     raise CheckpointError(
-        "The training to be resumed was on other images."
-        + (f" Gone: {', '.join(gone)}." if gone else "")
-        + (f" New: {', '.join(new)}." if new else "")
-        + " Resume with the images it began with, or start anew with --overwrite."
+        f"The training to be resumed was on other images. {' '.join(d for d in differences if d)} "
+        "Resume with the images it began with, or start anew with --overwrite."
     )
 
 
