@@ -121,3 +121,14 @@ def test_ctrl_c_is_status_130_without_a_traceback(ushape, monkeypatch):
     result = ushape("check", "folder")
     assert result.exit_code == 130
     assert result.stderr == "ushape: stopped.\n"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 12 GB")])
+def test_too_little_memory_can_be_mended(ushape, monkeypatch, error):
+    def greedy(_name):
+        raise error
+
+    monkeypatch.setattr("ushape.cli.loaded", greedy)
+    result = ushape("check", "folder")
+    assert result.exit_code == 2
+    assert "The memory is used up. To train with less, lower batch or output_size" in result.stderr

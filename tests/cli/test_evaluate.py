@@ -40,6 +40,14 @@ def test_files_are_replaced_only_when_told(ushape, cells, tmp_path):
     assert ushape(*words, "--overwrite").exit_code == 0
 
 
+def test_a_file_without_a_folder_is_refused_before_anything_is_computed(ushape, cells, tmp_path):
+    words = ("--masks", cells / "masks", "--truth", cells / "masks", "--csv", tmp_path / "none" / "scores.csv")
+    result = ushape("evaluate", *words)
+    assert result.exit_code == 2
+    assert "scores.csv cannot be written: there is no such folder" in result.stderr
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize("words", [(), ("run",), ("run", "data", "--masks", "m"), ("--masks", "m"), ("--truth", "t")])
 def test_half_a_question_is_answered_with_the_whole_one(ushape, words):
     result = ushape("evaluate", *words)

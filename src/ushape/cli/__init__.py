@@ -53,13 +53,28 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except UshapeError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exception(error)
-            typer.echo(f"ushape: {error}", err=True)
-            raise typer.Exit(2) from error
+            raise _mendable(ctx, error, str(error)) from error
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and not any(words in str(error) for words in _OUT_OF_MEMORY):
+                raise
+            raise _mendable(ctx, error, _LESS_MEMORY) from error
         except KeyboardInterrupt as interruption:
             typer.echo("ushape: stopped.", err=True)
             raise typer.Exit(130) from interruption
+
+
+def _mendable(ctx: Any, error: Exception, message: str) -> typer.Exit:
+    if ctx.params.get("debug"):
+        traceback.print_exception(error)
+    typer.echo(f"ushape: {message}", err=True)
+    return typer.Exit(2)
+
+
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # as PyTorch says it, of a processor's and a GPU's
+_LESS_MEMORY = (
+    "The memory is used up. To train with less, lower batch or output_size under [training] in a --recipe, or --width; "
+    "to predict or evaluate with less, give --memory."
+)
 
 
 def loaded(name: str) -> Any:

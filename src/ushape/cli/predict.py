@@ -17,6 +17,8 @@ from ushape.images.source import open_image
 from ushape.predict.files import Job, MaskWritten, find_images
 from ushape.predict.proof import prove as proving
 
+_LISTED = 20  # results, by name; of more, only how many
+
 
 def predict(
     run: RunFolder,
@@ -63,4 +65,6 @@ def predict(
     if json:
         say_json({"run": str(run), "masks": [{"image": str(w.page.path), "files": w.paths} for w in written]})
         return
-    say_facts([(str(w.page.path), ", ".join(map(str, w.paths))) for w in written])
+    say_facts([(str(w.page.path), ", ".join(map(str, w.paths))) for w in written[:_LISTED]])
+    if len(written) > _LISTED:
+        say(f"  … and {len(written) - _LISTED} more in {out}")

@@ -51,10 +51,13 @@ def must_stand_alone(flag: str, others: Flags, instead: str) -> None:
 
 
 def must_be_free(files: Sequence[Path], *, overwrite: bool) -> None:
-    """OutputError if a result is there already, before anything is computed."""
+    """OutputError if a result is there already or has no folder to go to, before anything is computed."""
     existing = [str(path) for path in files if path.exists()]
     if existing and not overwrite:
         raise OutputError(f"{', '.join(existing)} exists already. Replace it with --overwrite, or choose another name.")
+    homeless = [str(path) for path in files if not path.parent.is_dir()]
+    if homeless:
+        raise OutputError(f"{', '.join(homeless)} cannot be written: there is no such folder. Create it first.")
 
 
 def predictor_from(
