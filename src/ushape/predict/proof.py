@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from ushape.errors import SizeError
 from ushape.images.source import ImageSource
-from ushape.predict.tiled import Predictor
+from ushape.predict.tiled import Predictor, bytes_per_pixel
 
 LARGEST_DIFFERENCE = 1e-5
 """What float32 may differ by between tilings, in probability: rounding, summed in another order."""
+
+_PARTS = (2, 3, 7)  # into which the longer side of the image is cut
 
 
 @dataclass(frozen=True)
@@ -29,24 +33,33 @@ class Compared:
 
 
 def prove(predictor: Predictor, source: ImageSource) -> Iterator[Compared]:
-    """The image in one pass, then in tiles of three sizes down to the smallest, each compared with the pass.
+    """The image in one pass, then in tiles of up to three sizes, each compared with the pass.
 
-    The image and two answers must fit in memory.
+    Raises SizeError where the pass would take more than the predictor's memory. bfloat16 promises no such agreement.
     """
+    _require_memory(predictor, source)
     multiple = predictor.trained.model.footprint.multiple
     longest = -(-max(source.shape) // multiple) * multiple
     classes, probability = _with_keep(predictor, longest).whole(source)
-    for keep_px in sorted(
-        {max(multiple, longest // parts // multiple * multiple) for parts in (2, 3, 7)}, reverse=True
-    ):
-        tiled = _with_keep(predictor, keep_px)
+    for keep_px in sorted({max(multiple, longest // parts // multiple * multiple) for parts in _PARTS}, reverse=True):
         difference, flipped, tiles = 0.0, 0, 0
-        for tile in tiled.tiles(source):
+        for tile in _with_keep(predictor, keep_px).tiles(source):
             place = tile.window.slices
             difference = max(difference, float(np.abs(tile.probability - probability[:, *place]).max()))
             flipped += int(np.count_nonzero(tile.classes != classes[place]))
             tiles = tile.total
         yield Compared(keep_px, tiles, difference, flipped)
+
+
+def _require_memory(predictor: Predictor, source: ImageSource) -> None:
+    model, (height, width) = predictor.trained.model, source.shape
+    needed = math.prod(model.footprint.input_for(n) for n in source.shape) * bytes_per_pixel(model)
+    if needed > predictor.memory_bytes:
+        raise SizeError(
+            f"{source.page} has {height} x {width} pixels; the proof takes one pass over all of them, about "
+            f"{needed / 2**30:.1f} GiB of memory, and {predictor.memory_bytes / 2**30:.1f} GiB are allowed. "
+            "Allow more with --memory, or cut a part out of the image: the proof is as good on that."
+        )
 
 
 def _with_keep(predictor: Predictor, keep_px: int) -> Predictor:
