@@ -19,8 +19,8 @@ def test_it_ends_with_a_score_a_picture_and_a_report(demo):
     last = result.stdout.splitlines()[-3:]
     assert [line.split()[0] for line in last] == ["score", "picture", "report"]
     assert "on 4 images never seen in training" in last[0]
-    assert (out / "masks" / "cells_010_overlay.png").is_file()
-    assert str(out / "masks" / "cells_010_overlay.png") in last[1]
+    assert (out / "masks" / "cells_020_overlay.png").is_file()
+    assert str(out / "masks" / "cells_020_overlay.png") in last[1]
     assert (out / "report.html").is_file()
     assert str(out / "report.html") in last[2]
 

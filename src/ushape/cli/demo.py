@@ -15,7 +15,7 @@ from ushape.cli.text import say, say_facts
 from ushape.errors import OutputError
 from ushape.images.simulated import write_folder
 
-_IMAGES = 14  # cells_000 … cells_009 to train on, cells_010 … cells_013 never seen in training
+_IMAGES = 24  # cells_000 … cells_019 to train on, cells_020 … cells_023 never seen in training
 _SEED = 1
 _RECIPE = """\
 # What differs from the plan that ushape makes by itself: a small network and small patches, for a quick demonstration.
@@ -25,7 +25,7 @@ seed = 1
 width = 16
 
 [data]
-include = "cells_00*"
+include = "cells_00*,cells_01*"
 
 [training]
 minutes = 1.25
@@ -52,8 +52,8 @@ def demo(
     budget = [f"--{name}={value}" for name, value in (("minutes", minutes), ("steps", steps)) if value is not None]
     lines = [
         ["train", f"{cells}", "--recipe", f"{out / 'recipe.toml'}", *budget, "--out", f"{run}"],
-        ["predict", f"{run}", f"{cells / 'images' / 'cells_01*'}", "--out", f"{masks}", "--overlay"],
-        ["evaluate", f"{run}", f"{cells}", "--include", "cells_01*", "--json", f"{scores}", "--report", f"{report}"],
+        ["predict", f"{run}", f"{cells / 'images' / 'cells_02*'}", "--out", f"{masks}", "--overlay"],
+        ["evaluate", f"{run}", f"{cells}", "--include", "cells_02*", "--json", f"{scores}", "--report", f"{report}"],
     ]
     for line in lines:
         _typed(ctx, line)
@@ -62,7 +62,7 @@ def demo(
     for line in lines:
         say(f"  {shlex.join(['ushape', *line])}")
     say()
-    picture = masks / "cells_010_overlay.png"
+    picture = masks / "cells_020_overlay.png"
     score = f"Dice {dice:.3f} on 4 images never seen in training"
     say_facts([("score", score), ("picture", str(picture)), ("report", str(report))])
 
