@@ -15,7 +15,19 @@ import ushape
 
 # A module imports only from steps above its own. The package root stands on no step: it and the command line may import
 # anything, and late.
-ORDER = ["errors", "geometry", "atomic", "device", "labels", "intensity", "images", "models", "metrics", "data", "recipe"]
+ORDER = [
+    "errors",
+    "geometry",
+    "atomic",
+    "device",
+    "labels",
+    "intensity",
+    "images",
+    "models",
+    "metrics",
+    "data",
+    "recipe",
+]
 ORDER += ["checkpoint", "predict", "train", "evaluate", "report", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
@@ -61,7 +73,8 @@ def parsed(package: Path) -> dict[str, Module]:
 
 
 def step_of(name: str) -> str:
-    return name.split(".")[1] if "." in name else ""
+    """The step a module stands on; `python -m ushape` is the command line under another name."""
+    return name.split(".")[1].replace("__main__", "cli") if "." in name else ""
 
 
 def imports_go_only_upward(modules: dict[str, Module]) -> Iterator[str]:

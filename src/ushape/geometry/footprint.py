@@ -66,5 +66,5 @@ class Footprint:
         raise SizeError(
             f"The network cannot take an input of {input_size} pixels along one axis: it takes "
             f"{self.smallest_input} + n·{self.multiple}. The nearest legal size is {near}; "
-            "or let ushape tile the image (Trained.segment, `ushape predict`), which takes any size."
+            "or let ushape tile the image (Predictor.segment, `ushape predict`), which takes any size."
         )

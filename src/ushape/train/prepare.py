@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,22 +62,38 @@ def look(root: Path, data: DataRecipe, seed: int) -> tuple[Survey, Annotation, S
 
 def plan(found: Survey, annotation: Annotation, tables: Mapping[str, Any], device: torch.device) -> Plan:
     """The recipe that is trained: chosen for images and machine, and overruled by what the user's tables say."""
-    shortest = min(min(open_image(p.image.path, p.image.index).shape) for p in found.pairs)
-    chosen: dict[str, dict[str, Any]] = {"model": {"name": "unet", "options": {}}, "training": {}}
-    reasons = []
+    recipe, reasons = Recipe(), []
+    for subject, chosen, reason in _choices(found, annotation, device):
+        if not _overruled(chosen, tables):
+            recipe = merged(recipe, chosen)
+            reasons.append((subject, reason))
+    return Plan(merged(recipe, tables), tuple(reasons))
+
+
+def _choices(
+    found: Survey, annotation: Annotation, device: torch.device
+) -> Iterator[tuple[str, dict[str, dict[str, Any]], str]]:
+    """What is chosen otherwise than by the general default, and why."""
     if device.type == "cpu":
-        chosen["model"]["options"] = {"width": 32, "padding": "same", "normalisation": "batch"}
-        reasons.append(("network", _ON_A_PROCESSOR))
-    if shortest < 256:
-        chosen["training"]["output_size"] = max(64, shortest // 16 * 16)
-        reasons.append(
-            ("patch", f"{chosen['training']['output_size']} px: the smallest image has a side of {shortest}")
-        )
+        options = {"width": 32, "padding": "same", "normalisation": "batch"}
+        yield "network", {"model": {"options": options}}, _ON_A_PROCESSOR
+    shortest = min(min(facts.shape) for facts in found.images.values())
+    if shortest < Recipe().training.output_size:
+        side = max(64, shortest // 16 * 16)
+        yield "patch", {"training": {"output_size": side}}, f"{side} px: the smallest image has a side of {shortest}"
     share = min((annotation.share(k) for k in annotation.labels.foreground), default=1.0)
     if share < _RARE:
-        chosen["training"]["foreground_fraction"] = 0.33
-        reasons.append(("sampling", f"a third of the patches centred on a class: the rarest covers {share:.1%}"))
-    return Plan(merged(merged(Recipe(), chosen), tables), tuple(reasons))
+        reason = f"a third of the patches centred on a class: the rarest covers {share:.1%}"
+        yield "sampling", {"training": {"foreground_fraction": 0.33}}, reason
+
+
+def _overruled(chosen: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
+    """Whether the user's tables decide on all of it themselves; another network has other options."""
+    model, wanted = chosen.get("model"), tables.get("model", {})
+    if model is not None:
+        named = wanted.get("name", Recipe().model.name) != Recipe().model.name
+        return named or set(model["options"]) <= set(wanted.get("options", {}))
+    return all(set(values) <= set(tables.get(table, {})) for table, values in chosen.items())
 
 
 def prepare(root: Path, recipe: Recipe) -> Prepared:
