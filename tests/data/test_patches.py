@@ -142,15 +142,27 @@ def test_each_image_gives_equally_many_patches_however_large() -> None:
     assert len({tuple(r.tolist()) for r in rounds}) > 6
 
 
-def test_pixels_near_the_border_are_seen_as_often_as_central_ones() -> None:
+def test_patches_stick_out_by_a_quarter_of_their_side_at_most() -> None:
+    centre = sampler(numbered(40, 30), output_size=16, batch=2000).draw().image[:, 0, 8, 8].long()
+    rows, columns = centre // 30, centre % 30
+    assert rows.unique().tolist() == list(range(4, 36))
+    assert columns.unique().tolist() == list(range(4, 26))
+
+
+def test_patches_of_images_smaller_than_half_of_them_are_centred() -> None:
+    centre = sampler(numbered(5, 6), output_size=16, batch=100).draw().image[:, 0, 8, 8].long()
+    assert (centre // 6).unique().tolist() == [2]
+    assert (centre % 6).unique().tolist() == [2, 3]
+
+
+def test_pixels_near_the_border_are_seen_more_than_half_as_often_as_central_ones() -> None:
     patches = sampler(numbered(40, 40), output_size=16, batch=2000)
     seen = torch.zeros(1600)
     for _ in range(3):
         seen += torch.bincount(patches.draw().image.flatten().long(), minlength=1600)
-    seen = seen.view(40, 40) / seen.mean()
-    border = torch.cat([seen[1:4, 4:36].flatten(), seen[4:36, -4:-1].flatten()])
-    assert border.mean().item() == pytest.approx(seen[12:28, 12:28].mean().item(), rel=0.1)
-    assert seen[0, 4:36].mean().item() == pytest.approx(9 / 16, abs=0.04)  # not repeated by mirroring
+    seen = seen.view(40, 40) / seen.view(40, 40)[12:28, 12:28].mean()
+    assert seen[1:4, 12:28].mean().item() == pytest.approx(10 / 16, abs=0.04)  # directly or mirrored
+    assert seen[0, 12:28].mean().item() == pytest.approx(5 / 16, abs=0.04)  # not repeated by mirroring
 
 
 def centres(batch: Batch) -> Tensor:

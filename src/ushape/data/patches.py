@@ -48,10 +48,11 @@ class PatchSampler:
         foreground classes that the image has; where it has none, any pixel.
     device: where batches go; examples stay where they are.
 
-    Each image gives equally many patches, however large: a round visits all of them in shuffled order. A patch's centre
-    is any pixel of its image with equal probability, and image, classes and weights are extended by mirroring (Fig. 2
-    of U-Net 2015; truth and all, as a mirrored cell is a cell). So pixels near a border are seen as often as central
-    ones, directly or mirrored; only the outermost line, which mirroring does not repeat, is seen half as often.
+    Each image gives equally many patches, however large: a round visits all of them in shuffled order. The truth of an
+    upright patch reaches over the image's border by a quarter of its side at most (foreground patches, whose centre is
+    given, aside), else its place is any with equal probability. Image, classes and weights are extended by mirroring
+    (Fig. 2 of U-Net 2015; truth and all, as a mirrored cell is a cell). So pixels near a border are seen more than half
+    as often as central ones, the outermost line aside, and little of what is seen is seen twice.
 
     RecipeError for an impossible setting; DataError, naming every example at fault, for examples that do not fit.
     """
@@ -126,8 +127,8 @@ class PatchSampler:
         chance = float(torch.rand(1, generator=self._generator))
         if chance < self.foreground_fraction and self._foregrounds[number].present:
             return example, self._foregrounds[number].draw(self._generator)
-        height, width = example.classes.shape
-        return example, (_integer(height, self._generator), _integer(width, self._generator))
+        y, x = (_near_or_inside(size, self.output_size, self._generator) for size in example.classes.shape)
+        return example, (y, x)
 
 
 class _Foreground:
@@ -146,6 +147,12 @@ class _Foreground:
         row = int(torch.searchsorted(up_to_row, rank, right=True))
         before = int(up_to_row[row - 1]) if row > 0 else 0
         return row, int((self._classes[row] == number).nonzero()[rank - before])
+
+
+def _near_or_inside(size: int, side: int, generator: torch.Generator) -> int:
+    """The centre, along an axis of an image, of a patch that sticks out by a quarter of its side at most."""
+    nearest = min(side // 4, (size - 1) // 2)
+    return nearest + _integer(size - 2 * nearest, generator)
 
 
 def _integer(stop: int, generator: torch.Generator) -> int:
