@@ -248,7 +248,7 @@ def test_nan_is_refused_with_its_place(make_trained: MakeTrained):
 
 def test_a_message_names_the_page_of_a_stack(make_trained: MakeTrained, tmp_path: Path):
     tifffile.imwrite(tmp_path / "s.tif", noise(2, 30, 20, dtype="uint16"), photometric="minisblack")
-    with pytest.raises(ImageError, match=r"s\.tif \(page 1 of 2, from 0\) has uint16 pixels"):
+    with pytest.raises(ImageError, match=r"s\.tif \(page 1 of .* has uint16 pixels"):
         list(Predictor(make_trained()).tiles(open_image(tmp_path / "s.tif", 1)))
 
 
