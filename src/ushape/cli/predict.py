@@ -12,7 +12,8 @@ from ushape.cli.options import Device, Flips, Json, Memory, Overwrite, Precision
 from ushape.cli.settings import predictor_from
 from ushape.cli.tables import say_proof
 from ushape.cli.text import say, say_facts, say_json
-from ushape.errors import RecipeError
+from ushape.data.pair import counted
+from ushape.errors import RecipeError, UshapeError
 from ushape.images.source import open_image
 from ushape.predict.files import Job, MaskWritten, find_images
 from ushape.predict.proof import prove as proving
@@ -46,25 +47,38 @@ def predict(
     pages = find_images(images)
     if prove:
         for page in pages:
-            say(str(page))
-            agree = [say_proof(compared) for compared in proving(predictor, open_image(page.path, page.index))]
+            say(str(page), err=json)
+            tilings = proving(predictor, open_image(page.path, page.index))
+            agree = [say_proof(compared, err=json) for compared in tilings]
             if not all(agree):
                 raise typer.Exit(1)
     if out is None:
         return
     job = Job(predictor, pages, out, probability=probability, overlay=overlay, overwrite=overwrite)
-    written: list[MaskWritten] = []
-    seen = 0
-    with Bar("predicting") as bar:
-        for event in job.events():
-            if isinstance(event, MaskWritten):
-                written.append(event)
-                continue
-            bar.show((seen + event.done / event.total) / len(pages), event.page.name)
-            seen += event.done == event.total
+    written = _written(job, len(pages))
     if json:
         say_json({"run": str(run), "masks": [{"image": str(w.page.path), "files": w.paths} for w in written]})
         return
     say_facts([(str(w.page.path), ", ".join(map(str, w.paths))) for w in written[:_LISTED]])
     if len(written) > _LISTED:
         say(f"  … and {len(written) - _LISTED} more in {out}")
+
+
+def _written(job: Job, pages: int) -> list[MaskWritten]:
+    """Every mask, made while a bar shows how far we are; what is there already is said when an image cannot be read."""
+    written: list[MaskWritten] = []
+    seen = 0
+    try:
+        with Bar("predicting") as bar:
+            for event in job.events():
+                if isinstance(event, MaskWritten):
+                    written.append(event)
+                    continue
+                bar.show((seen + event.done / event.total) / pages, event.page.name)
+                seen += event.done == event.total
+    except (UshapeError, KeyboardInterrupt):
+        if written:
+            done = f"{len(written)} of {counted(len(job.files), 'file')}"
+            say(f"{job.out} holds the masks of {done}, complete.", err=True)
+        raise
+    return written
