@@ -12,7 +12,7 @@ def test_a_network_is_scored_on_a_folder(ushape, run, cells, tmp_path):
     files = ("--json", tmp_path / "s.json", "--csv", tmp_path / "s.csv", "--report", tmp_path / "s.html")
     result = ushape("evaluate", run, cells, "--include", "cells_00[0-2]", *files)
     assert result.exit_code == 0
-    for words in ("Dice (95 %)", "3 images; pixel accuracy", "ROC AUC", "best F1", "chosen on these images"):
+    for words in ("Dice (95 % interval)", "3 images; pixel accuracy", "ROC AUC", "best F1", "chosen on these images"):
         assert words in result.stdout
     assert "warning: the network was trained on" in result.stdout
     about = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))

@@ -23,7 +23,12 @@ def test_a_run_is_made_and_shown(ushape, cells, quick, tmp_path):
     assert sorted(p.name for p in run.iterdir()) == sorted(RESULTS)
     for words in ("paired by equal names", "5 images to train on", "width 4", "3 steps", "validation Dice"):
         assert words in result.stderr
-    for words in ("Dice (95 %)", str(run / "best.safetensors"), f"ushape predict {run} IMAGES --out MASKS"):
+    for words in (
+        "on the validation images",
+        "Dice (95 % interval)",
+        str(run / "best.safetensors"),
+        f"ushape predict {run} IMAGES --out MASKS",
+    ):
         assert words in result.stdout
 
 
@@ -63,6 +68,7 @@ def test_earlier_results_are_replaced_only_when_told(ushape, cells, quick, tmp_p
     ushape("train", cells, "--out", run, *quick)
     before = (run / "best.safetensors").read_bytes()
     refused = ushape("train", cells, "--out", run, *quick, "--seed", "7")
+    assert refused.stderr.startswith("ushape: "), "told before the folder is read"
     assert refused.exit_code == 2
     assert "already holds a training" in refused.stderr
     assert "--overwrite" in refused.stderr

@@ -22,7 +22,7 @@ _WIDTH = 110  # where there is no terminal, so that no line is broken
 def say_scores(scores: Scores) -> None:
     """The figures of a folder: a line per class, and the images with the lowest Dice."""
     summary = scores["summary"]
-    table = _table("class", "images", "Dice (95 %)", "IoU (95 %)", "precision", "recall")
+    table = _table("class", "images", "Dice (95 % interval)", "IoU (95 % interval)", "precision", "recall")
     background, *foreground = summary["classes"]
     rows = [*foreground, *([summary["foreground"]] if len(foreground) > 1 else []), background]
     for row in rows:
@@ -48,12 +48,13 @@ def say_evaluation(evaluation: Evaluation) -> None:
         say(f"warning: the network was trained on {listed(names)}; the scores flatter it.")
 
 
-def say_proof(compared: Compared) -> bool:
+def say_proof(compared: Compared, *, err: bool = False) -> bool:
     """One tiling against one pass; whether they agree."""
     verdict = "the same answer" if compared.holds else "NOT the same answer: a defect of ushape, please report it"
     say(
         f"  {compared.tiles:5} tiles of {compared.keep_px} px: largest difference {compared.largest_difference:.1e}, "
-        f"{compared.flipped_labels} pixels of another class: {verdict}"
+        f"{compared.flipped_labels} pixels of another class: {verdict}",
+        err=err,
     )
     return compared.holds
 

@@ -59,7 +59,7 @@ class Run:
         tensorboard: bool = False,
         command: str = "",
     ) -> None:
-        _check_place(out, resume=resume, overwrite=overwrite)
+        check_place(out, resume=resume, overwrite=overwrite)
         self.out, self.command, self.data = out, command, data
         self.recipe = _resumed(wanted, out) if resume else _with_precision(wanted, device)
         self.prepared = prepare(data, self.recipe)
@@ -204,7 +204,7 @@ def _resumed(wanted: Recipe, out: Path) -> Recipe:
     return settled
 
 
-def _check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
+def check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
     """CheckpointError or OutputError where `out` is no place for what is asked; nothing is made yet."""
     if resume and overwrite:
         raise RecipeError(f"--resume goes on with what {out} holds, and --overwrite replaces it; choose one.")
