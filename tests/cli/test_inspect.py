@@ -33,7 +33,8 @@ def test_a_run_tells_where_it_comes_from(ushape, run, cells):
     shown = ushape("inspect", run, "--size", "96").stdout
     assert "(mask value 0)" in shown
     assert f"5 images of {cells}" in shown
-    assert "1 images; 5 images to train on, 1 to validate on, drawn at random" in shown
+    assert "1 channel, uint8" in shown
+    assert "5 images to train on, 1 to validate on, drawn at random" in shown
     assert f"ushape train {cells} --out {run} --width 4 --steps 3" in shown
     about = json.loads(ushape("inspect", run / "best.safetensors", "--json").stdout)
     assert about["labels"]["values"] == [0, 255]

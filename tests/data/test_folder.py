@@ -262,7 +262,7 @@ def test_every_fault_is_told_at_once(folder) -> None:
     with pytest.raises(DataError) as refusal:
         found.require()
     message = str(refusal.value)
-    assert message.startswith(f"{folder.root} cannot be trained on yet: 4 faults.")
+    assert message.startswith(f"{folder.root} cannot be used yet: 4 faults.")
     for words in ("orphan.png", "b.png is 9 x 9", "c.png is empty", "different types of pixels"):
         assert words in message
     assert {path.name for fault in found.faults for path in fault.files} >= {"orphan.png", "b.png", "c.png", "d.png"}

@@ -47,7 +47,7 @@ def test_a_page_is_named_after_its_file_and_numbered_in_a_stack(tmp_path: Path) 
     path = save(tmp_path / "cell.1.tif", RNG.integers(0, 256, (3, 20, 30), dtype=np.uint8))
     assert pages(path) == [Page(path, 0, 3), Page(path, 1, 3), Page(path, 2, 3)]
     assert [page.name for page in pages(path)] == ["cell.1_000", "cell.1_001", "cell.1_002"]
-    assert str(pages(path)[1]).endswith("cell.1.tif (page 1 of 3, from 0)")
+    assert str(pages(path)[1]).endswith("cell.1.tif (page 1 of 0 to 2)")
     assert [page.name for page in pages(save(tmp_path / "b.png", GREY))] == ["b"]
     assert str(pages(tmp_path / "b.png")[0]) == str(tmp_path / "b.png")
 

@@ -485,7 +485,7 @@ def test_every_image_that_the_network_cannot_take_is_named_at_once(no_work: Pred
     assert [Path(line.split(" ")[0]).name for line in lines] == ["e.tif", "f.png", "g.tif"]
     assert "uint16 pixels, but the network was trained on uint8" in lines[0]
     assert "3 channels, but the network was trained on 1" in lines[1]
-    assert "(page 0 of 3, from 0) has float32 pixels" in lines[2]
+    assert "(page 0 of 0 to 2) has float32 pixels" in lines[2]
     assert not (tmp_path / "m").exists()
 
 

@@ -20,7 +20,7 @@ from ushape.errors import UshapeError
 
 COMMANDS = {
     "demo": "The whole journey on simulated micrographs, in two minutes.",
-    "check": "What a folder holds, what is wrong with it, what would be trained.",
+    "check": "What a folder holds, what is wrong, what would be trained.",
     "train": "Train a network on a folder of images and masks.",
     "predict": "Segment images of any size with a trained network.",
     "evaluate": "Score a trained network, or masks, against the truth.",

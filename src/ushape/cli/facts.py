@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ushape.checkpoint import Trained
+from ushape.data.pair import counted
 from ushape.train.prepare import Plan
 
 
@@ -14,7 +15,7 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     model, training = plan.recipe.model, plan.recipe.training
     options = ", ".join(f"{name} {value}" for name, value in model.options.items()) or "as published"
     minutes = f"{training.minutes:g} minute{'s' * (training.minutes != 1)}"
-    budget = minutes if training.minutes else f"{training.steps} steps"
+    budget = minutes if training.minutes else counted(training.steps, "step")
     patches = f"batches of {training.batch} patches of {training.output_size} px"
     return [
         ("network", f"{model.name}, {options}"),
@@ -42,9 +43,10 @@ def trained_facts(trained: Trained) -> list[tuple[str, str]]:
             "classes",
             ", ".join(f"{name} (mask value {value})" for name, value in zip(labels.names, values, strict=True)),
         ),
-        ("images", f"{trained.intensity.channels} channels, {trained.intensity.dtype}"),
-        ("trained on", f"{len(about['training'])} images of {about['data']}: {about['layout']}"),
-        ("validated on", f"{len(about['validation'])} images; {about['split']}"),
-        ("training", f"{about['step']} steps, {about['seconds']:.0f} s, {about['device']}, {about['date']}"),
+        ("images", f"{counted(trained.intensity.channels, 'channel')}, {trained.intensity.dtype}"),
+        ("trained on", f"{counted(len(about['training']), 'image')} of {about['data']}: {about['layout']}"),
+        ("validated on", counted(len(about["validation"]), "image")),
+        ("split", about["split"]),
+        ("training", f"{counted(about['step'], 'step')}, {about['seconds']:.0f} s, {about['device']}, {about['date']}"),
         ("command", about["command"] or "–"),
     ]

@@ -80,4 +80,4 @@ def every_error(faults: Sequence[Fault], root: Path) -> str | None:
     errors = [fault.message for fault in faults if fault.severity == "error"]
     if not errors:
         return None
-    return f"{root} cannot be trained on yet: {counted(len(errors), 'fault')}.\n" + "\n".join(f"- {e}" for e in errors)
+    return f"{root} cannot be used yet: {counted(len(errors), 'fault')}.\n" + "\n".join(f"- {e}" for e in errors)

@@ -56,7 +56,7 @@ class Page:
         return self.path.stem if self.pages == 1 else f"{self.path.stem}_{self.index:03d}"
 
     def __str__(self) -> str:
-        return str(self.path) if self.pages == 1 else f"{self.path} (page {self.index} of {self.pages}, from 0)"
+        return str(self.path) if self.pages == 1 else f"{self.path} (page {self.index} of 0 to {self.pages - 1})"
 
 
 class ImageSource:
