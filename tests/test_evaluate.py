@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ushape.checkpoint import Trained
+from ushape.data.folder import survey
 from ushape.errors import DataError
 from ushape.evaluate import Evaluation, RunEvaluation, Scored, evaluate_masks
 from ushape.geometry.footprint import Footprint
@@ -52,7 +53,7 @@ class Thresholds(Segmenter):
 def predictor(labels: Labels = TWO, *, channels: int = 1, training: Sequence[str] = (), **data: object) -> Predictor:
     intensity = Intensity((0.0,) * channels, (1.0,) * channels, "uint8")
     model = Thresholds(labels.classes, channels).eval()
-    trained = Trained(model, labels, intensity, Recipe(data=DataRecipe(**data)), {"training": list(training)})
+    trained = Trained(model, labels, intensity, Recipe(data=DataRecipe(**data)), {"training_digests": list(training)})
     return Predictor(trained, keep_px=7)
 
 
@@ -227,11 +228,12 @@ def test_values_the_network_does_not_know_are_all_named(tmp_path: Path):
     assert "--include" in message
 
 
-def test_images_that_were_trained_on_are_named(tmp_path: Path):
+def test_images_that_were_trained_on_are_named_whatever_they_are_called_now(tmp_path: Path):
     for name in ("a", "b", "c"):
         mask = drawn(0)
         pair(tmp_path, name, noisy(mask, ord(name)), mask)
-    result = scored(RunEvaluation(predictor(training=["c", "a", "z"]), tmp_path))
+    digests = {name: facts.digest for name, facts in survey(tmp_path).images.items()}
+    result = scored(RunEvaluation(predictor(training=[digests["c"], digests["a"], "of another image"]), tmp_path))
     assert result.trained_on == ("a", "c")
     assert result.to_dict()["trained_on"] == ["a", "c"]
 

@@ -44,7 +44,8 @@ class Evaluation:
     """The table of a folder. Of two classes also the threshold-free figures, pooled over all counted pixels.
 
     roc_auc, average_precision: of the foreground's probability. best_f1, best_threshold: of the best single threshold,
-    which is chosen on these very images and so flatters. trained_on: evaluated images that the network was trained on.
+    which is chosen on these very images and so flatters. trained_on: evaluated images whose pixels the
+    network was trained on, under whatever name.
     """
 
     table: Table
@@ -72,12 +73,12 @@ class RunEvaluation:
         self.predictor = predictor
         labels, recipe = predictor.trained.labels, predictor.trained.recipe
         found = survey(data, include=include, group_by=recipe.data.group_by or None)
-        found.require()
         task = None if recipe.data.task == "auto" else recipe.data.task
         annotation = annotate(found, task=task, ignored_values=recipe.data.ignored_values)
         annotation.require()
         _check_known(annotation, labels, data)
         self.pairs = found.pairs
+        self._digests = {name: facts.digest for name, facts in found.images.items()}
         self._check_images()
         self._annotation = annotation
         self._rows: list[Row] = []
@@ -102,8 +103,8 @@ class RunEvaluation:
     def result(self) -> Evaluation:
         """The figures of the images scored so far."""
         table = Table(tuple(self._rows), self.predictor.trained.labels.names)
-        before = set(self.predictor.trained.provenance.get("training", []))
-        trained_on = tuple(row.name for row in self._rows if row.name in before)
+        before = {digest for digest in self.predictor.trained.provenance.get("training_digests", []) if digest}
+        trained_on = tuple(row.name for row in self._rows if self._digests[row.name] in before)
         histogram = self._histogram
         if histogram is None:
             return Evaluation(table, trained_on=trained_on)

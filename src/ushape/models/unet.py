@@ -80,9 +80,10 @@ class UNet(Segmenter):
             if level >= self.depth - 1:
                 x = self.dropout(x)
             copies.append(x)
+        del copies[-1]  # the bottom goes up as it is; every copy is let go of once it is joined
         for level in reversed(range(self.depth)):
-            x = self.up_convolutions[level](x)
-            x = self.expanding[level](self._joined(copies[level], x))
+            x = self._joined(copies.pop(), self.up_convolutions[level](x))
+            x = self.expanding[level](x)
         return [self.head(x)]
 
     def _joined(self, copy: Tensor, x: Tensor) -> Tensor:

@@ -164,6 +164,7 @@ class Run:
             "data": str(self.data),
             "layout": prepared.survey.layout,
             "training": [p.name for p in prepared.split.training],
+            "training_digests": [prepared.survey.images[p.name].digest for p in prepared.split.training],
             "validation": [p.name for p in prepared.split.validation],
             "split": prepared.split.rule,
             "step": self.trainer.step,
