@@ -18,7 +18,7 @@ from ushape.report.page import Page, Picture, write
 from ushape.train.diary import read as read_log
 from ushape.train.validate import Truth, table
 
-_CASES = 4  # of the best, and of the worst
+_CASES = 3  # of the best, and of the worst
 _SMOOTHING = 50  # the loss is drawn as the mean over a fiftieth of the steps
 _SIDE_PX = 1024  # of a case; of larger images the middle is shown
 
@@ -83,7 +83,7 @@ def _facts(trained: checkpoint.Trained, run: Path | None) -> list[tuple[str, str
     facts = [
         ("network", f"{recipe.model.name} ({options}), {model.parameter_count:,} parameters"),
         ("classes", ", ".join(trained.labels.names)),
-        ("folder", f"{about['data']} ({about['layout']})"),
+        ("trained in", f"{about['data']} ({about['layout']})"),
         ("trained on", f"{len(about['training'])} images: {_few(about['training'])}"),
         ("held back", f"{len(about['validation'])} images: {_few(about['validation'])}"),
         ("training", f"{about['step']} steps in {about['seconds'] / 60:.1f} minutes on {about['device']}"),
@@ -116,7 +116,7 @@ def _charts(log: Path) -> list[tuple[str, str]]:
 
 def _galleries(predictor: Predictor, scores: Table, truths: Sequence[Truth]) -> list[tuple[str, list[Picture]]]:
     by_name = {truth.name: truth for truth in truths}
-    count = min(_CASES, (len(scores.rows) + 1) // 2)
+    count = min(_CASES, max(1, len(scores.rows) // 2))
     chosen = [("Worst cases", scores.worst(count)), ("Best cases", scores.best(count))]
     if len(scores.rows) == 1:
         chosen = [("The one case", scores.worst(1))]
