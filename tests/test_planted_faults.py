@@ -471,7 +471,8 @@ def test_a_faulty_folder_is_not_evaluated(run, data, tmp_path):
         (("--include", "zebra*"), ("No image is called like 'zebra*'", "ant, bee, fly, wasp")),
         (("--group-by", "("), ("The expression '(' to group by", "Try for instance")),
         (("--device", "abacus"), ("abacus", "cpu")),
-        (("--width", "0"), ("width", "0")),
+        (("--width", "0", "--steps", "1"), ("width = 0", "from 1 up")),
+        (("--width", "99999", "--steps", "1"), ("width = 99999", "at most 8192 are built", "Choose a smaller width")),
     ],
 )
 def test_flags_that_cannot_be(data, tmp_path, flags, words):

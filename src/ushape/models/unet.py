@@ -28,6 +28,8 @@ Padding = Literal["valid", "same"]
 Normalisation = Literal["none", "batch"]
 Skip = Literal["copy", "add", "none"]
 
+_MOST_CHANNELS = 8192  # of the lowest level, where the published network has 1024: its weights take 8 GB
+
 
 class UNet(Segmenter):
     """(N, in_channels, H, W) image → (N, classes, H − 184, W − 184) logits at the published depth and padding.
@@ -155,6 +157,11 @@ def _check(
     for name, value in [("in_channels", in_channels), ("classes", classes), ("depth", depth), ("width", width)]:
         if not isinstance(value, int) or value < 1:
             raise RecipeError(f"UNet got {name} = {value!r}; it takes whole numbers from 1 up.")
+    if depth > _MOST_CHANNELS or width * 2**depth > _MOST_CHANNELS:
+        raise RecipeError(
+            f"UNet got width = {width} and depth = {depth}: width · 2^depth channels at its lowest level, and at most "
+            f"{_MOST_CHANNELS} are built. Choose a smaller width or depth."
+        )
     for name, text, allowed in [
         ("padding", padding, ("valid", "same")),
         ("normalisation", normalisation, ("none", "batch")),
