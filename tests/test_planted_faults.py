@@ -316,6 +316,13 @@ def test_copies_never_lie_on_both_sides_of_the_split(data):
         assert len({"ant", "wasp"} & set(about["training"])) in (0, 2)
 
 
+def test_the_only_image_with_something_on_it_is_trained_on(data):
+    repaint(lambda mask: 0 * mask, "ant", "fly", "wasp")(data)
+    for seed in range(8):
+        about = json.loads(typed("check", data, "--seed", seed, "--json", "--device", "cpu").stdout)
+        assert "bee" in about["training"]
+
+
 def test_images_folder_in_place_of_the_data_folder(data, tmp_path):
     message = refused("train", data / "images", "--out", tmp_path / "run", *LEAST)
     said(message, ("no masks for them", "There are masks in masks/ beside it: name the folder that holds both"))

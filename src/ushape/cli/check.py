@@ -46,7 +46,8 @@ def check(
     facts = found.summary()
     about: dict[str, Any] = {"trainable": trainable, "layout": found.layout, "images": len(found.pairs)}
     if trainable:
-        parts = split(found.pairs, validation_fraction=wanted.validation_fraction, seed=int(said.get("seed", 0)))
+        fraction, number = wanted.validation_fraction, int(said.get("seed", 0))
+        parts = split(found.pairs, validation_fraction=fraction, seed=number, counts=annotation.counts)
         planned = plan(found, annotation, said, choose_device(device))
         facts += [*annotation.summary(), ("split", parts.rule), *plan_facts(planned)]
         about |= {
