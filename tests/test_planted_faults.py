@@ -318,9 +318,9 @@ def test_copies_never_lie_on_both_sides_of_the_split(data):
 
 def test_the_only_image_with_something_on_it_is_trained_on(data):
     repaint(lambda mask: 0 * mask, "ant", "fly", "wasp")(data)
-    for seed in range(8):
-        about = json.loads(typed("check", data, "--seed", seed, "--json", "--device", "cpu").stdout)
-        assert "bee" in about["training"]
+    seed = 12  # whose first draw would hold this image back
+    about = json.loads(typed("check", data, "--seed", seed, "--json", "--device", "cpu").stdout)
+    assert "bee" in about["training"]
 
 
 def test_images_folder_in_place_of_the_data_folder(data, tmp_path):
