@@ -44,9 +44,7 @@ def test_the_scores_are_those_of_the_best_checkpoint_in_validation(run: tuple[Pa
     assert of_report == pytest.approx(of_run, abs=0.02)  # perhaps bfloat16 in training, exact here
 
 
-def test_an_evaluation_says_which_images_were_trained_on(
-    run: tuple[Path, Predictor, Prepared], tmp_path: Path
-) -> None:
+def test_an_evaluation_says_which_images_were_trained_on(run: tuple[Path, Predictor, Prepared], tmp_path: Path) -> None:
     folder, predictor, prepared = run
     evaluation = RunEvaluation(predictor, folder.parent / "data")
     assert [event.done for event in evaluation.events()] == [1, 2, 3, 4, 5]
