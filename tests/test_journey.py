@@ -18,7 +18,7 @@ width = 8
 depth = 3
 
 [training]
-steps = 60
+steps = 150
 output_size = 128
 validations = 2
 """
@@ -47,5 +47,5 @@ def test_electron_micrographs_from_folder_to_scores(shared_data: Path, tmp_path:
     typed("evaluate", run, isbi, "--include", "2[0-2]", "--json", tmp_path / "scores.json")
     scores = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     background, foreground = (of["dice"]["mean"] for of in scores["summary"]["classes"])
-    assert foreground > 0.9 and background > 0.5  # all foreground would have .88 and 0
+    assert foreground > 0.83 and background > 0.5  # all foreground would have .88 and 0, all background 0 and .36
     assert scores["trained_on"] == []
