@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ushape.cli.text import say, say_facts
-from ushape.data.pair import listed
+from ushape.data.pair import counted, listed
 from ushape.evaluate import Evaluation
 from ushape.models.anatomy import Anatomy, Layer
 from ushape.predict.proof import Compared
@@ -122,4 +122,4 @@ def _score(number: float | None) -> str:
 
 def _images(summary: Mapping[str, Any]) -> str:
     images, groups = summary["images"], summary["groups"]
-    return f"{images} image{'s' * (images != 1)}" + (f" in {groups} groups" if groups != images else "")
+    return counted(images, "image") + (f" in {counted(groups, 'group')}" if groups != images else "")

@@ -7,12 +7,10 @@ there every pixel weighs the same; in a mean over images every image does.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -21,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ushape.errors import DataError, OutputError, SizeError
+from ushape.atomic import write_whole
+from ushape.errors import DataError, SizeError
 from ushape.metrics.pixels import PixelScores
 
 EMPTY_RULE = (
@@ -155,7 +154,7 @@ class Table:
 
     def write_json(self, path: Path) -> None:
         """`to_dict` as a file, complete or not there."""
-        _write_whole(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+        write_whole(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
     def write_csv(self, path: Path) -> None:
         """One line per image, complete or not there: foreground means, then each class; undefined scores are empty."""
@@ -171,7 +170,7 @@ class Table:
             numbers += [score for of_class in _per_class(scores) for score in of_class]
             cells = ["" if math.isnan(number) else number for number in numbers]
             writer.writerow([row.name, row.group, int(row.confusion.sum()), *cells])
-        _write_whole(path, text.getvalue())
+        write_whole(path, text.getvalue().encode(errors="surrogateescape"))  # names keep the bytes they have on disk
 
     def _ranked(self, sign: int) -> list[Row]:
         scored = [(sign * s.mean_dice, i) for i, s in enumerate(self.scores) if not math.isnan(s.mean_dice)]
@@ -248,19 +247,3 @@ def _without_nan(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """The file appears, or is replaced, in one step; names that are no UTF-8 on disk keep their bytes."""
-    unfinished = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}. Name a file in a folder that exists, may be written, "
-            "and has space left."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # nothing is left of it but after a failure
-            unfinished.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from ushape.data.pair import counted
 from ushape.metrics.pixels import PixelScores
 from ushape.metrics.table import EMPTY_RULE, INTERVAL_RULE, MEASURES, ClassFigures, Figure, Row, Table
 from ushape.report.markup import escaped
@@ -25,9 +26,9 @@ def score_table(table: Table) -> str:
     rows.append(_figures_row(background, "aside"))
     measures = "".join(f'<th colspan="2" scope="colgroup">{_TITLES[measure]}</th>' for measure in MEASURES)
     columns = '<th scope="col" class="new">mean</th><th scope="col">pooled</th>' * len(MEASURES)
-    images = f"{summary.images} image{'s' if summary.images != 1 else ''}"
+    images = counted(summary.images, "image")
     if summary.groups != summary.images:
-        images += f" in {summary.groups} group{'s' if summary.groups != 1 else ''}"
+        images += f" in {counted(summary.groups, 'group')}"
     return (
         f'<div class="wide"><table class="scores"><thead>'
         f'<tr><th rowspan="2" scope="col">Class</th><th rowspan="2" scope="col">Images</th>{measures}</tr>'

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ushape import checkpoint
+from ushape.data.pair import counted
 from ushape.evaluate import Evaluation
 from ushape.metrics.table import Figure, Row, Table
 from ushape.predict.overlay import legend, overlay
@@ -33,7 +34,7 @@ def write_training_report(run: Path, predictor: Predictor, truths: Sequence[Trut
         headline=_headline(scores),
         facts=_facts(trained, run),
         charts=_charts(run / "log.csv"),
-        tables=[(f"Scores on {len(scores.rows)} validation images", scores)],
+        tables=[(f"Scores on {counted(len(scores.rows), 'validation image')}", scores)],
         galleries=_galleries(predictor, scores, truths),
         legend=legend(trained.labels, truth=True),
         command=str(about["command"]),
@@ -53,7 +54,7 @@ def write_evaluation_report(path: Path, predictor: Predictor, evaluation: Evalua
         title=f"{predictor.trained.recipe.model.name}: evaluation",
         headline=_headline(scores),
         facts=_facts(predictor.trained, None),
-        tables=[(f"Scores on {len(scores.rows)} images", scores)],
+        tables=[(f"Scores on {counted(len(scores.rows), 'image')}", scores)],
         galleries=_galleries(predictor, scores, truths),
         legend=legend(predictor.trained.labels, truth=True),
         notes=notes,
@@ -84,8 +85,8 @@ def _facts(trained: checkpoint.Trained, run: Path | None) -> list[tuple[str, str
         ("network", f"{recipe.model.name} ({options}), {model.parameter_count:,} parameters"),
         ("classes", ", ".join(trained.labels.names)),
         ("trained in", f"{about['data']} ({about['layout']})"),
-        ("trained on", f"{len(about['training'])} images: {_few(about['training'])}"),
-        ("held back", f"{len(about['validation'])} images: {_few(about['validation'])}"),
+        ("trained on", f"{counted(len(about['training']), 'image')}: {_few(about['training'])}"),
+        ("held back", f"{counted(len(about['validation']), 'image')}: {_few(about['validation'])}"),
         ("training", f"{about['step']} steps in {about['seconds'] / 60:.1f} minutes on {about['device']}"),
         ("recipe", f"{recipe.training.optimiser}, {recipe.training.loss}, seed {recipe.seed}"),
         ("date", str(about["date"])),
