@@ -1,16 +1,12 @@
 """Two object maps → numbers: which object is which, and every score that follows from how they overlap.
 
-All scores come from one table, how many pixels each true and each predicted object share. They are functions of the
-pixels alone, not of the ids. A pair matches where its IoU is above a threshold; an IoU equal to it is not enough (Data
-Science Bowl 2018, Panoptic Quality), so that from 0.5 on no object has two partners. StarDist and Cellpose let equals
-match.
+All scores come from one table, how many pixels each true and each predicted object share (overlaps.py, which also holds
+the ignored rule). They depend on where objects lie, not on their ids. A pair matches where its IoU is above a
+threshold; an IoU equal to it is not enough (Data Science Bowl 2018, panoptic quality), so that from 0.5 on no object
+has two partners. StarDist and Cellpose let equals match.
 
 The empty rule: where neither map has an object that counts, a score is NaN and means leave the image out. Where either
 has, a ratio of nothing to nothing is 0. SEG is a mean over true objects, and is NaN where there is none.
-
-The ignored rule: ignored pixels are taken from both maps, and objects that lie wholly on them are gone. An object that
-lies mostly (more than half of its pixels) on them may still find a partner in what is left of it; where it finds none
-it is excused: neither missed nor false (the rule for void pixels of Kirillov 2019, Section 4.2, here for both maps).
 """
 
 from __future__ import annotations
@@ -32,7 +28,7 @@ from ushape.metrics.overlaps import Objects, Pairs, overlaps
 IOU_THRESHOLDS = tuple(twentieths / 20 for twentieths in range(10, 20))
 """0.5, 0.55 … 0.95: the thresholds of the mean average precision."""
 
-_SPLIT, _MISSED, _FALSE = 5, 10, 1  # AOGM weights of the Cell Tracking Challenge (Matula 2015, Table 2)
+_SPLIT, _MISSED, _FALSE = 5, 10, 1  # AOGM weights of the Cell Tracking Challenge (Matula 2015)
 
 
 @dataclass(frozen=True)
@@ -46,10 +42,10 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """The objects of a true and a predicted map, and the (n,) pairs that share pixels, by their place in each.
+    """The objects of a true and a predicted map, the n pairs of them that overlap, and all scores of these.
 
-    >>> Matching.of(np.array([[1, 1, 0, 7]]), np.array([[5, 5, 5, 0]])).f1()
-    0.5
+    >>> Matching.of(np.array([[1, 1, 0, 7]]), np.array([[5, 5, 5, 0]])).counts()
+    Counts(tp=1, fp=0, fn=1)
     """
 
     truth: Objects
@@ -60,7 +56,7 @@ class Matching:
     def of(
         truth: NDArray[np.integer], predicted: NDArray[np.integer], *, ignored: NDArray[np.bool_] | None = None
     ) -> Matching:
-        """Two (H, W) object maps → all their overlaps; see the ignored rule above.
+        """Two (H, W) object maps → all their overlaps; `ignored` is True where the truth counts nowhere.
 
         0 is no object; any other id is one object, in however many pieces, and ids may have gaps.
         """
@@ -85,17 +81,19 @@ class Matching:
         return self._assignment(above, 1 + bonus)
 
     def counts(self, iou: float = 0.5) -> Counts:
-        """Found, false and missed objects; where none is ignored, tp + fn are the true and tp + fp the predicted."""
+        """Found, false and missed objects; where none is excused, tp + fn are the true and tp + fp the predicted."""
         matched = self.matched(iou)
         missed = _without(self.pairs.truth[matched], self.truth)
         false = _without(self.pairs.predicted[matched], self.predicted)
         return Counts(int(matched.sum()), int(false.sum()), int(missed.sum()))
 
     def precision(self, iou: float = 0.5) -> float:
+        """TP / (TP + FP)."""
         n = self.counts(iou)
         return _ratio(n.tp, n.tp + n.fp, n.tp + n.fp + n.fn)
 
     def recall(self, iou: float = 0.5) -> float:
+        """TP / (TP + FN)."""
         n = self.counts(iou)
         return _ratio(n.tp, n.tp + n.fn, n.tp + n.fp + n.fn)
 
@@ -126,17 +124,18 @@ class Matching:
         return self.mean_matched_iou(iou) * self.f1(iou)
 
     def aggregated_jaccard(self) -> float:
-        """AJI (Kumar 2017, Algorithm 1): pixels shared / pixels joined, over true objects with their best partners.
+        """AJI (Kumar 2017): Σ intersections / Σ unions of each true object with the predicted one of highest IoU.
 
-        The best partner has the highest IoU, and may be that of several true objects. Predictions that are nobody's
-        best partner, and true objects that overlap nothing, add their sizes to the pixels joined.
+        That one may serve several true objects, as in the final script of the MoNuSeg challenge; its first one struck
+        off what was used, and depended on the order of ids. Predicted objects that serve none, and true objects that
+        overlap nothing, add their sizes to the unions.
         """
         order = np.lexsort((-self.pairs.shared, -self.iou, self.pairs.truth))
         _, first = np.unique(self.pairs.truth[order], return_index=True)
         return self._aggregated(order[first])
 
     def aggregated_jaccard_plus(self) -> float:
-        """AJI+ (Graham 2019, HoVer-Net): as AJI, but partners are one to one, of highest total IoU."""
+        """AJI+ (Graham 2019, HoVer-Net): as AJI, but with partners one to one, of highest total IoU."""
         return self._aggregated(np.flatnonzero(self._assignment(self.iou > 0, self.iou)))
 
     def seg(self) -> float:
@@ -193,6 +192,9 @@ class Matching:
         """Of the allowed pairs, those of highest total gain that use each object once; solved cluster by cluster."""
         chosen = np.zeros(len(allowed), dtype=bool)
         for pairs in _clusters(np.flatnonzero(allowed), self.pairs.truth, self.pairs.predicted):
+            if len(pairs) == 1:
+                chosen[pairs] = True
+                continue
             true, row = np.unique(self.pairs.truth[pairs], return_inverse=True)
             predicted, column = np.unique(self.pairs.predicted[pairs], return_inverse=True)
             table, pair_at = np.zeros((len(true), len(predicted))), np.full((len(true), len(predicted)), -1)
@@ -203,9 +205,9 @@ class Matching:
 
 
 def pooled(matchings: Iterable[Matching]) -> Matching:
-    """The matchings of many images → one over all their objects, so that each object (not each image) weighs the same.
+    """The matchings of many images → that of them all, so that in its scores every object (not image) weighs the same.
 
-    Objects of different images share no pixels. Ids recur: tell objects by their place.
+    Ids recur in it: tell objects by their place, which runs through the images in the order given.
     """
     each = list(matchings)
     true_before = np.cumsum([0] + [len(matching.truth) for matching in each])

@@ -2,8 +2,10 @@
 
 The table is sparse: a pair stands in it only where the two have a pixel in common.
 
-The ignored rule: ignored pixels are taken from both maps, and objects that lie wholly on them are gone. Of an object
-that lies mostly (more than half of its pixels) on them, `excused` says so.
+The ignored rule: ignored pixels are taken from both maps, and objects that lie wholly on them are gone. An object that
+lies mostly (more than half of its pixels) on them is excused: what is left of it may be the partner of an object of the
+other map that is not excused; where it finds none it counts nowhere (the rule for void pixels of Kirillov 2019,
+Section 4.2, here for both maps alike).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _LARGEST_ID = 2**32 - 1
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """The n objects of a map: (n,) ids, sizes in pixels that count, and whether more than half of each is ignored."""
+    """The n objects of a map, in order of their first pixel: (n,) ids, sizes in pixels that count, whether excused."""
 
     ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
@@ -32,7 +34,8 @@ class Objects:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """The n pairs of a true and a predicted object that overlap: places among each, and (n,) pixels that they share."""
+    """The n pairs of objects that overlap, not both excused: (n,) places among the true and the predicted objects, and
+    how many pixels they share; in order of their first shared pixel."""
 
     truth: NDArray[np.intp]
     predicted: NDArray[np.intp]
@@ -42,21 +45,17 @@ class Pairs:
 def overlaps(
     truth: NDArray[np.integer], predicted: NDArray[np.integer], ignored: NDArray[np.bool_] | None = None
 ) -> tuple[Objects, Objects, Pairs]:
-    """Two (H, W) object maps → true objects, predicted objects, and the pairs, in order of their first shared pixel.
+    """Two (H, W) object maps → true objects, predicted objects, and the pairs that overlap.
 
     0 is no object; any other id is one object, in however many pieces, and ids may have gaps.
     """
     _check(truth, predicted, ignored)
     seen, unseen = _patches(truth, predicted, ignored)
-    true_objects = _objects(seen.true_ids, seen.pixels, unseen.true_ids, unseen.pixels)
-    predicted_objects = _objects(seen.predicted_ids, seen.pixels, unseen.predicted_ids, unseen.pixels)
-    both = (seen.true_ids > 0) & (seen.predicted_ids > 0)
-    pairs = Pairs(
-        np.searchsorted(true_objects.ids, seen.true_ids[both]),
-        np.searchsorted(predicted_objects.ids, seen.predicted_ids[both]),
-        seen.pixels[both],
-    )
-    return true_objects, predicted_objects, pairs
+    true_objects, true_place = _objects(seen.true_ids, seen.pixels, unseen.true_ids, unseen.pixels)
+    objects, place = _objects(seen.predicted_ids, seen.pixels, unseen.predicted_ids, unseen.pixels)
+    both = (true_place >= 0) & (place >= 0)
+    both[both] = ~(true_objects.excused[true_place[both]] & objects.excused[place[both]])
+    return true_objects, objects, Pairs(true_place[both], place[both], seen.pixels[both])
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +100,16 @@ def _gathered(keys: NDArray[np.uint64], lengths: NDArray[np.intp]) -> _Patches:
 
 def _objects(
     ids: NDArray[np.int64], pixels: NDArray[np.int64], unseen_ids: NDArray[np.int64], unseen: NDArray[np.int64]
-) -> Objects:
-    there = ids > 0
-    objects, number = np.unique(ids[there], return_inverse=True)
-    sizes = np.bincount(number, weights=pixels[there], minlength=len(objects)).astype(np.int64)
-    partly = np.isin(unseen_ids, objects)
-    places = np.searchsorted(objects, unseen_ids[partly])
-    ignored = np.bincount(places, weights=unseen[partly], minlength=len(objects))
-    return Objects(objects, sizes, ignored > sizes)
+) -> tuple[Objects, NDArray[np.intp]]:
+    """The objects of one map, and the place among them of the one on each patch that counts; −1 where there is none."""
+    by_id, first, number = np.unique(ids[ids > 0], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    sizes = np.bincount(number, weights=pixels[ids > 0], minlength=len(by_id)).astype(np.int64)
+    partly = np.isin(unseen_ids, by_id)
+    ignored = np.bincount(np.searchsorted(by_id, unseen_ids[partly]), weights=unseen[partly], minlength=len(by_id))
+    place = np.full(len(ids), -1, dtype=np.intp)
+    place[ids > 0] = np.argsort(order)[number]
+    return Objects(by_id[order], sizes[order], (ignored > sizes)[order]), place
 
 
 def _check(truth: NDArray[np.integer], predicted: NDArray[np.integer], ignored: NDArray[np.bool_] | None) -> None:
