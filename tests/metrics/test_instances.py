@@ -136,7 +136,8 @@ def test_merges_and_splits_by_hand() -> None:
     merged, split = rows("11.22.33", "77777.33"), rows("77777.33", "11.22.33")
     assert (merged.merges(), merged.splits()) == (1, 0)
     assert (split.merges(), split.splits()) == (0, 1)
-    assert (rows("1122", "3344").merges(), rows("1122", "3344").splits()) == (0, 0)
+    assert rows("777.", "1122").splits() == rows("1122", "777.").merges() == 0  # half is not more than half
+    assert rows("777777.", "1112222").splits() == rows("1112222", "777777.").merges() == 1
 
 
 def test_the_empty_rule() -> None:

@@ -74,9 +74,10 @@ def test_objects_wholly_on_ignored_pixels_are_gone_and_others_are_cut() -> None:
 
 
 def test_an_object_is_excused_where_more_than_half_of_it_is_ignored() -> None:
-    predicted = np.array([[1, 1, 1, 1], [2, 2, 2, 0]])
-    ignored = np.array([[True, True, False, False]] * 2)
-    assert overlaps(np.zeros_like(predicted), predicted, ignored)[1].excused.tolist() == [False, True]
+    predicted = np.array([[9, 9, 9, 9], [3, 3, 3, 0], [5, 5, 5, 5]])
+    ignored = np.array([[True, True, False, False]] * 3)
+    objects = overlaps(np.zeros_like(predicted), predicted, ignored)[1]
+    assert objects.ids[objects.excused].tolist() == [3]  # half of 9 and 5 is not more than half
 
 
 def test_two_excused_objects_are_no_pair_but_one_and_another_are() -> None:
