@@ -131,8 +131,8 @@ def separated(objects: NDArray[np.integer]) -> NDArray[np.integer]:
     Objects all of whose pixels touch another, such as a line between two others, could vanish so. They go before those
     that have a pixel to themselves; and before all that, each of them in turn is promised its first pixel, row by row,
     that touches no pixel promised before. So an object with a pixel to itself never vanishes, and one without vanishes
-    only where each of its pixels touches one that is promised to another such object, which is no larger. One of a single
-    pixel vanishes only beside another of a single pixel: no rule could keep all four that meet in a corner.
+    only where each of its pixels touches one that is promised to another such object, which is no larger. One of a
+    single pixel vanishes only beside another of a single pixel: no rule could keep all four that meet in a corner.
 
     ImageError for what is no object map; SizeError unless it has two or three axes.
 
