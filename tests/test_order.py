@@ -26,6 +26,7 @@ ORDER = [
     "models",
     "metrics",
     "data",
+    "object_rule",
     "recipe",
 ]
 ORDER += ["checkpoint", "predict", "train", "evaluate", "report", "cli"]

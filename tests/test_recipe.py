@@ -13,7 +13,18 @@ import pytest
 from ushape import recipe as recipes
 from ushape.data.augment import Augmentation
 from ushape.errors import RecipeError
-from ushape.recipe import DataRecipe, ModelRecipe, PredictionRecipe, Recipe, TrainingRecipe, merged, nearest, read
+from ushape.models.unet import UNet
+from ushape.recipe import (
+    DataRecipe,
+    ModelRecipe,
+    PredictionRecipe,
+    Recipe,
+    TrainingRecipe,
+    merged,
+    nearest,
+    read,
+    shipped_recipes,
+)
 
 EVERYTHING = Recipe(
     model=ModelRecipe("unet", {"width": 8, "padding": "same", "dropout": 0.25}),
@@ -30,8 +41,9 @@ EVERYTHING = Recipe(
         momentum=0.9,
         weight_decay=0.0,
         schedule="constant",
-        loss="dice",
+        loss="cross-entropy",
         class_weights="balanced",
+        border_weights="unet-2015",
         foreground_fraction=1 / 3,
         average=0.0,
         clip=0.0,
@@ -232,3 +244,38 @@ def test_merging_refuses_what_a_file_may_not_say():
         merged(Recipe().changed(training={"minutes": 5.0}), {"training": {"steps": 10}})
     with pytest.raises(RecipeError, match="'trainig' in the recipe: did you mean 'training'"):
         merged(Recipe(), {"trainig": {"steps": 10}})
+
+
+def test_the_training_of_2015_comes_with_ushape():
+    recipe = merged(Recipe(), read("unet-2015"))
+    published = UNet(**recipe.model.options)
+    assert sum(p.numel() for p in published.parameters()) == 31_030_658
+    training = recipe.training
+    assert (training.optimiser, training.momentum, training.batch, training.output_size) == ("sgd", 0.99, 1, 388)
+    assert (training.border_weights, training.class_weights, training.loss) == (
+        "unet-2015",
+        "balanced",
+        "cross-entropy",
+    )
+    assert recipe.prediction.flips and recipe.augmentation.elastic_px == 10
+
+
+def test_every_recipe_of_ours_is_read_by_its_name_and_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch):
+    assert "unet-2015" in shipped_recipes()
+    for name, path in shipped_recipes().items():
+        assert read(name) == read(path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unet-2015").write_text("seed = 7")
+    assert read("unet-2015") == {"seed": 7}
+
+
+def test_a_recipe_that_is_not_there_is_told_beside_those_that_are(tmp_path: Path):
+    with pytest.raises(RecipeError, match=r"nowhere.toml cannot be read: .*the name of one of ours: .*unet-2015"):
+        read(tmp_path / "nowhere.toml")
+
+
+def test_weights_that_nobody_would_read_are_refused():
+    with pytest.raises(RecipeError, match='"unet-2015" count in the loss per pixel, and loss = "dice" has none'):
+        Recipe().changed(training={"border_weights": "unet-2015", "loss": "dice"})
+    with pytest.raises(RecipeError, match='"unet-2019" balance the classes themselves; leave class_weights'):
+        Recipe().changed(training={"border_weights": "unet-2019", "class_weights": "balanced"})

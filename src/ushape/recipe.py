@@ -1,5 +1,7 @@
 """All that defines a training, as frozen dataclasses ↔ one TOML file (docs/formats.md).
 
+Recipes that come with ushape lie in recipes/ and are read by their name: `read("unet-2015")`.
+
 A default stands here, or in the constructor of the model or augmentation, and nowhere else.
 """
 
@@ -15,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import tomli_w
 
 from ushape.data.augment import Augmentation
+from ushape.data.borders import BorderForm
 from ushape.errors import RecipeError
 from ushape.models import MODELS, build
 
@@ -52,6 +55,7 @@ class TrainingRecipe:
     output_size: side of the square patches in answered pixels. batch: patches per step.
     optimiser: "sgd" with momentum as published, or "adamw". schedule: "constant", or "one-cycle" (a short rise, then
     a cosine down to 0). loss: per pixel, per region, or both. class_weights: "balanced" divides by class frequency.
+    border_weights: pixels between objects that are close count more in the loss per pixel, in the form of a paper.
     foreground_fraction: share of patches centred on a foreground pixel. average: decay of the running mean of the
     weights that is kept as the result, 0 for the last weights. clip: largest norm of the gradient, 0 for any.
     validations: how many, evenly spread over the training.
@@ -68,6 +72,7 @@ class TrainingRecipe:
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     loss: Literal["cross-entropy", "dice", "cross-entropy+dice"] = "cross-entropy+dice"
     class_weights: Literal["none", "balanced"] = "none"
+    border_weights: Literal["none"] | BorderForm = "none"
     foreground_fraction: float = 0.0
     average: float = 0.99
     clip: float = 1.0
@@ -120,12 +125,20 @@ class Recipe:
         return replace(self, **{name: replace(getattr(self, name), **values) for name, values in tables.items()})
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, for `merged`; RecipeError names the file and every unknown key."""
+def read(place: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file, or of a recipe that comes with ushape, for `merged`.
+
+    RecipeError names the file and every unknown key.
+    """
+    path, shipped = Path(place), shipped_recipes()
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin files with a mark
+        source = shipped[str(place)] if str(place) in shipped and not path.exists() else path
+        tables = tomllib.loads(source.read_text(encoding="utf-8-sig"))  # some editors begin files with a mark
     except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}. Give the path of a recipe in TOML.") from error
+        raise RecipeError(
+            f"{path} cannot be read: {error.strerror}. Give the path of a recipe in TOML, or the name of one of ours: "
+            f"{', '.join(shipped)}."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}. See docs/formats.md for a recipe.") from error
     if isinstance(tables.get("model"), dict):
@@ -137,6 +150,11 @@ def read(path: Path) -> dict[str, Any]:
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     return tables
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with ushape, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.toml"))}
 
 
 def merged(recipe: Recipe, tables: Mapping[str, Any]) -> Recipe:
@@ -230,6 +248,22 @@ def _check(recipe: Recipe) -> None:
     minutes, steps = recipe.training.minutes, recipe.training.steps
     if minutes and steps:
         raise RecipeError(f"Both minutes = {minutes:g} and steps = {steps} are set; choose one.")
+    _check_weights(recipe.training)
+
+
+def _check_weights(training: TrainingRecipe) -> None:
+    """Weights that nobody would read."""
+    borders = training.border_weights
+    if borders != "none" and training.loss == "dice":
+        raise RecipeError(
+            f'border_weights = "{borders}" count in the loss per pixel, and loss = "dice" has none. Choose '
+            '"cross-entropy" or "cross-entropy+dice", or leave the border weights out.'
+        )
+    if borders == "unet-2019" and training.class_weights != "none":
+        raise RecipeError(
+            'border_weights = "unet-2019" balance the classes themselves; leave class_weights = '
+            f'"{training.class_weights}" out, or choose "unet-2015".'
+        )
 
 
 def _check_types(table: Any, where: str) -> None:

@@ -212,6 +212,13 @@ def test_a_file_per_class_becomes_exclusive_classes(folder) -> None:
     assert ("class 1", "axon (files of axon), 2.2% of pixels") in annotation.summary()
 
 
+def test_objects_of_several_classes_cannot_be_told_apart(folder) -> None:
+    bids(folder, "sub-1", axon=squares(255), myelin=np.roll(squares(255), 12))
+    annotation = understood(folder, task="instances")
+    with pytest.raises(DataError, match="Objects of one class can be told apart, but there are axon, myelin"):
+        annotation.require()
+
+
 def test_a_file_per_class_must_have_two_values(folder) -> None:
     bids(folder, "sub-1", axon=squares(255), myelin=squares(100, 255))
     bids(folder, "sub-2", axon=squares(255), myelin=squares(255))
@@ -372,7 +379,7 @@ def test_a_folder_without_pairs_has_an_annotation_with_its_faults(folder) -> Non
 REAL = {
     "isbi2012": ("semantic", ("background", "foreground"), (0, 255), 0),
     "dsb2018": ("instances", ("background", "object"), (0, 255), 0),
-    "usiigaci_phc": ("instances", ("background", "object"), (0, 255), 0),
+    "usiigaci_phc": ("instances", ("background", "object"), (0, 255), 1),  # cells in several pieces
     "sunnybrook_lv": ("semantic", ("background", "foreground"), (0, 255), 0),
     "drive": ("semantic", ("background", "foreground"), (0, 255), 0),
     "axondeepseg_sem": ("semantic", ("background", "axon", "myelin"), (0, 1, 2), 2),

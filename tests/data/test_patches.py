@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ushape.data.augment import Augmentation
 from ushape.data.patches import Batch, Example, PatchSampler
+from ushape.data.targets import Targets
 from ushape.errors import CheckpointError, DataError, RecipeError
 from ushape.geometry.footprint import Footprint
 from ushape.geometry.tiles import mirrored
@@ -22,9 +23,25 @@ MOVED = Augmentation(contrast=0, brightness=0, curve=0, noise=0)
 
 
 def numbered(height: int, width: int, name: str = "numbered") -> Example:
-    """Every pixel has a value of its own, and its class and weight follow from it."""
+    """Every pixel has a value of its own, and its class follows from it."""
     number = torch.arange(height * width).view(height, width)
-    return Example(name, number[None].float(), (number % 7).to(torch.uint8), (number % 5).float())
+    return Example(name, number[None].float(), (number % 7).to(torch.uint8))
+
+
+def with_objects(example: Example) -> Example:
+    """Every pixel is an object of its own, of the number after its value."""
+    return replace(example, objects=example.image[0].int() + 1)
+
+
+class Shown(Targets):
+    """Shows the very objects as weights."""
+
+    @property
+    def reach_px(self) -> int:
+        return 3
+
+    def of(self, classes: Tensor, objects: Tensor) -> tuple[Tensor, Tensor | None]:
+        return classes[:, 3:-3, 3:-3], objects.float()
 
 
 def flat(name: str, value: float, height: int, width: int) -> Example:
@@ -39,6 +56,7 @@ def sampler(
     augmentation: Augmentation = NONE,
     seed: int = 0,
     foreground_fraction: float = 0.0,
+    targets: Targets | None = None,
 ) -> PatchSampler:
     return PatchSampler(
         examples,
@@ -49,6 +67,7 @@ def sampler(
         seed=seed,
         device=torch.device("cpu"),
         foreground_fraction=foreground_fraction,
+        targets=targets,
     )
 
 
@@ -81,8 +100,7 @@ def test_the_size_is_the_nearest_that_the_network_takes(
     batch = patches.draw()
     assert batch.image.shape == (1, 1, input_size, input_size) and batch.image.dtype == torch.float32
     assert batch.classes.shape == (1, output_size, output_size) and batch.classes.dtype == torch.uint8
-    assert batch.weights is not None
-    assert batch.weights.shape == (1, output_size, output_size) and batch.weights.dtype == torch.float32
+    assert batch.weights is None
 
 
 @pytest.mark.parametrize("footprint", [PADDED, SMALL])
@@ -95,24 +113,52 @@ def test_unaugmented_patches_are_the_mirrored_image_to_the_last_bit(
     batch = patches.draw()
     size, margin = patches.input_size, (patches.input_size - patches.output_size) // 2
     inner = slice(margin, size - margin)
-    for image, classes, weights in zip(batch.image[:, 0], batch.classes, batch.weights, strict=True):
+    for image, classes in zip(batch.image[:, 0], batch.classes, strict=True):
         y, x = divmod(int(image[size // 2, size // 2]), width)
         rows = mirrored(y - size // 2, y - size // 2 + size, height)[:, None]
         columns = mirrored(x - size // 2, x - size // 2 + size, width)
         assert np.array_equal(image.numpy(), example.image[0].numpy()[rows, columns])
         assert np.array_equal(classes.numpy(), example.classes.numpy()[rows, columns][inner, inner])
-        assert example.weights is not None
-        assert np.array_equal(weights.numpy(), example.weights.numpy()[rows, columns][inner, inner])
+
+
+@pytest.mark.parametrize("footprint", [PADDED, SMALL, UNET])
+@pytest.mark.parametrize(("height", "width"), [(50, 70), (9, 40)])
+def test_objects_are_seen_as_far_as_they_reach_beyond_the_classes(
+    footprint: Footprint, height: int, width: int
+) -> None:
+    example = with_objects(numbered(height, width))
+    plain = sampler(numbered(height, width), footprint=footprint, output_size=24, batch=8).draw()
+    batch = sampler(example, footprint=footprint, output_size=24, batch=8, targets=Shown(apart=False)).draw()
+    assert torch.equal(batch.image, plain.image) and torch.equal(batch.classes, plain.classes)
+    assert batch.weights is not None
+    for image, objects in zip(batch.image[:, 0], batch.weights, strict=True):
+        y, x = divmod(int(image[len(image) // 2, len(image) // 2]), width)
+        half = len(objects) // 2
+        rows = mirrored(y - half, y - half + len(objects), height)[:, None]
+        columns = mirrored(x - half, x - half + len(objects), width)
+        assert example.objects is not None and len(objects) == batch.classes.shape[-1] + 6
+        assert np.array_equal(objects.numpy(), example.objects.numpy()[rows, columns])
+
+
+def test_weights_are_computed_after_the_deformation() -> None:
+    cells = torch.zeros(90, 80, dtype=torch.int32)
+    cells[10:80, 10:39], cells[10:80, 41:70] = 1, 2
+    example = Example("cells", cells[None].float(), (cells > 0).to(torch.uint8), cells)
+    targets = Targets(apart=True, borders="unet-2015", class_weights=(1.0, 1.0))
+    batch = sampler(example, output_size=64, augmentation=MOVED, targets=targets).draw()
+    assert batch.weights is not None and batch.weights.shape == batch.classes.shape
+    assert torch.equal(batch.weights.long()[batch.classes == 1], torch.ones_like(batch.classes[batch.classes == 1]))
+    assert batch.weights.max() > 9 and batch.weights.min() == 1
 
 
 def test_truth_follows_the_image_through_every_movement() -> None:
     rows = torch.arange(150)[:, None].expand(150, 120)
-    example = Example("ramp", rows[None].float(), rows.to(torch.uint8), rows.float())
-    patches = sampler(example, footprint=UNET, output_size=68, augmentation=MOVED, batch=6)
+    example = Example("ramp", rows[None].float(), rows.to(torch.uint8), rows.int())
+    patches = sampler(example, footprint=UNET, output_size=68, augmentation=MOVED, batch=6, targets=Shown(apart=False))
     batch = patches.draw()
     image = batch.image[:, 0, 92:-92, 92:-92]
     assert (image - batch.classes).abs().max() <= 0.5 + 1e-3
-    torch.testing.assert_close(batch.weights, image, atol=1e-3, rtol=0)
+    assert batch.weights is not None and torch.equal(batch.weights[:, 3:-3, 3:-3], batch.classes.float())
     assert not torch.equal(image[0], image[1])
 
 
@@ -233,11 +279,12 @@ def test_a_state_consists_of_tensors_and_whole_numbers() -> None:
 
 
 def test_examples_are_left_alone() -> None:
-    example = numbered(40, 40)
-    before = [t.clone() for t in (example.image, example.classes, example.weights) if t is not None]
-    sampler(example, augmentation=Augmentation(), foreground_fraction=0.5).draw()
-    after = [example.image, example.classes, example.weights]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    example = with_objects(numbered(40, 40))
+    before = [t.clone() for t in (example.image, example.classes, example.objects) if t is not None]
+    targets = Targets(apart=True, borders="unet-2019")
+    sampler(example, augmentation=Augmentation(), foreground_fraction=0.5, targets=targets).draw()
+    after = [t for t in (example.image, example.classes, example.objects) if t is not None]
+    assert len(after) == 3 and all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_a_state_of_another_set_is_refused() -> None:
@@ -266,21 +313,19 @@ def test_no_images_at_all_are_refused() -> None:
 
 
 def test_all_examples_that_do_not_fit_are_named_at_once() -> None:
-    good = numbered(20, 30, "good")
+    good = with_objects(numbered(20, 30, "good"))
     examples = [
         good,
         replace(good, name="cut", classes=good.classes[:-1]),
         replace(good, name="colour", image=good.image.expand(3, -1, -1)),
-        replace(good, name="bare", weights=None),
-        replace(good, name="narrow", weights=torch.ones(20, 29)),
+        replace(good, name="narrow", objects=torch.ones(20, 29, dtype=torch.int32)),
     ]
     with pytest.raises(DataError) as error:
-        sampler(*examples)
+        sampler(*examples, targets=Targets(apart=True))
     for words in [
         "cut is 20x30, but its mask is 19x30",
         "colour has 3 channels, but good has 1",
-        "of bare and good, only one has weights",
-        "narrow is 20x30, but its weights are (20, 29)",
+        "narrow is 20x30, but its objects are (20, 29)",
         "Give every image a mask of its own size",
     ]:
         assert words in str(error.value)

@@ -17,12 +17,11 @@ from scipy import ndimage
 
 from ushape.data.drawn import Drawn, all_drawn, in_view
 from ushape.data.folder import Survey
-from ushape.data.mask_faults import class_faults, ignored_faults, value_faults
+from ushape.data.mask_faults import class_faults, ignored_faults, kind_faults, object_faults, value_faults
 from ushape.data.mask_values import (
     MOST_CLASSES,
     Tally,
     are_object_numbers,
-    can_be_object_numbers,
     main_values,
     nearest,
     together,
@@ -99,7 +98,7 @@ class Annotation:
 
 _TASKS = {
     "semantic": "semantic: a class for every pixel",
-    "instances": "instances: numbered objects, trained as one class; ushape does not tell touching ones apart yet",
+    "instances": "instances: objects told apart, touching ones too; the network learns one class with gaps between",
 }
 _OBJECTS = Labels(("background", "object"), (0, 255))
 _UNKNOWN = Labels(("background",), (0,))
@@ -120,8 +119,12 @@ def annotate(survey: Survey, *, task: Task | None = None, ignored_values: Sequen
     drawn = [d.without(ignored_values) for d in drawn]
     draft = _understood(draft, drawn, task)
     draft = replace(draft, labels=replace(draft.labels, ignored_values=tuple(ignored_values)))
-    if not draft.numbered:
+    if draft.numbered:
+        faults += object_faults(drawn, ignored_values)
+    else:
         faults += value_faults(drawn, draft.main_values, task)
+    if draft.task == "instances":
+        faults += kind_faults(draft.labels)
     if draft.labels.classes > 1:
         draft = replace(draft, counts={d.pair.name: _counts(d, draft) for d in drawn})
         faults += class_faults(drawn, draft.counts, draft.labels)
@@ -179,8 +182,8 @@ def _understood(draft: Annotation, drawn: Sequence[Drawn], task: Task | None) ->
     mains = main_values(every, coloured=coloured)
     values = mains or tuple(every.values.tolist())
     if draft.merge == "values":
-        wanted = task == "instances" and can_be_object_numbers(tallies)
-        if not coloured and (wanted or are_object_numbers(tallies)):
+        wanted = task == "instances" and len(values) > 2
+        if wanted or (not coloured and are_object_numbers(tallies)):
             return replace(draft, labels=_OBJECTS, numbered=True, task=task or "instances")
         labels = _labels(values, every, coloured) if 1 <= len(values) <= MOST_CLASSES else _UNKNOWN
         return replace(draft, labels=labels, main_values=mains, task=task or "semantic")

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label
 
 from ushape.data.drawn import Drawn
 from ushape.data.mask_values import MOST_CLASSES, can_be_object_numbers, together, two_scales
 from ushape.data.pair import Fault, counted, error, listed, warning
+from ushape.images.source import read_mask
 from ushape.labels import Labels
 
 
@@ -44,6 +47,53 @@ def value_faults(drawn: Sequence[Drawn], mains: Sequence[int], task: str | None)
             )
         )
     return faults
+
+
+def kind_faults(labels: Labels) -> list[Fault]:
+    """Objects of several classes, where objects are to be told apart."""
+    if labels.classes <= 2:
+        return []
+    return [
+        error(
+            f"Objects of one class can be told apart, but there are {', '.join(labels.names[1:])}. Train for the task "
+            "'semantic', or put each class into a folder of its own."
+        )
+    ]
+
+
+def object_faults(drawn: Sequence[Drawn], ignored_values: Sequence[int]) -> list[Fault]:
+    """Numbers that several pieces of an image share, and objects of a single pixel: slips, more often than not."""
+    torn, dots = {}, {}
+    for d in drawn:
+        page = d.pair.masks[0].page
+        pieces = _pieces(read_mask(page.path, page.index), ignored_values)
+        torn[page.path] = [number for number, sizes in sorted(pieces.items()) if len(sizes) > 1]
+        dots[page.path] = [number for number, sizes in sorted(pieces.items()) if sizes == [1]]
+    faults = []
+    for found, what, mend in (
+        (
+            torn,
+            "in several pieces",
+            "Each is one object to us; where that is a slip, number its pieces apart.",
+        ),
+        (dots, "of a single pixel", "Erase them where they are slips of the pen."),
+    ):
+        files = {path: numbers for path, numbers in found.items() if numbers}
+        if files:
+            total = counted(sum(map(len, files.values())), "object")
+            where = listed(f"{path.name} ({listed(map(str, numbers), most=4)})" for path, numbers in files.items())
+            faults.append(warning(f"{total} {what}: {where}. {mend}", files))
+    return faults
+
+
+def _pieces(mask: NDArray[np.integer], ignored_values: Sequence[int]) -> dict[int, list[int]]:
+    """Object number → the sizes of its connected pieces, in pixels."""
+    pieces = label(mask, background=0, connectivity=2)
+    _, first, sizes = np.unique(pieces, return_index=True, return_counts=True)
+    of_number: dict[int, list[int]] = {}
+    for number, size in zip(mask.ravel()[first].tolist(), sizes.tolist(), strict=True):
+        of_number.setdefault(number, []).append(size)
+    return {number: sizes for number, sizes in of_number.items() if number not in (0, *ignored_values)}
 
 
 def class_faults(drawn: Sequence[Drawn], counts: Mapping[str, Sequence[int]], labels: Labels) -> list[Fault]:

@@ -77,9 +77,10 @@ def together(tallies: Iterable[Tally]) -> Tally:
 
 
 def are_object_numbers(tallies: Sequence[Tally]) -> bool:
-    """Whether values surely number objects: more solid shapes of different numbers than there can be classes."""
+    """Whether values surely number objects: solid shapes of more numbers, or larger ones, than people give classes."""
     numbers = {int(value) for t in tallies for value in t.values}
-    if len(numbers) > MOST_CLASSES:
+    beyond_a_byte = max(numbers, default=0) > 255 and len(numbers) > _LARGEST_OF_FEW
+    if len(numbers) > MOST_CLASSES or beyond_a_byte:
         return _are_solid(tallies)
     return can_be_object_numbers(tallies) and max(numbers) > _LARGEST_OF_FEW
 

@@ -1,4 +1,8 @@
-"""Where to crop next: endless batches of augmented patches from images held in memory."""
+"""Where to crop next: endless batches of augmented patches from images held in memory.
+
+Touching objects are set apart, and the weights of the loss computed, after a patch was deformed: the distances between
+deformed cells are what the network sees, and a weight map that was deformed with its image would hold others.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ushape.data.augment import Augmentation, Warp
+from ushape.data.targets import Targets
 from ushape.errors import CheckpointError, DataError, RecipeError
 from ushape.geometry.footprint import Footprint
 from ushape.geometry.tiles import mirrored
@@ -19,18 +24,18 @@ from ushape.labels import IGNORED
 class Example:
     """An annotated image: (C, H, W) float32, standardised, and its (H, W) uint8 class map.
 
-    weights: (H, W) float32, how much each pixel counts in the loss; all examples of a set have them, or none.
+    objects: (H, W) int32, 0 where there is no object, else its number; all examples of a set have them, or none.
     """
 
     name: str
     image: Tensor
     classes: Tensor
-    weights: Tensor | None = None
+    objects: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """image: (N, C, h, w) float32; classes: (N, h', w') uint8, and weights likewise, of the pixels answered for."""
+    """image: (N, C, h, w) float32; classes: (N, h', w') uint8 of the pixels answered for; weights: theirs, float32."""
 
     image: Tensor
     classes: Tensor
@@ -46,6 +51,7 @@ class PatchSampler:
         and `input_size` tell which).
     foreground_fraction: share of the patches whose centre is a pixel of a foreground class, drawn evenly among the
         foreground classes that the image has; where it has none, any pixel.
+    targets: what becomes of the objects of the examples, which have them if and only if this is given.
     device: where batches go; examples stay where they are.
 
     Each image gives equally many patches, however large: a round visits all of them in shuffled order. The truth of an
@@ -68,14 +74,15 @@ class PatchSampler:
         seed: int,
         device: torch.device,
         foreground_fraction: float = 0.0,
+        targets: Targets | None = None,
     ) -> None:
         _check_settings(output_size, batch, foreground_fraction)
-        _check_examples(examples)
+        _check_examples(examples, with_objects=targets is not None)
         self._margin = 0 if footprint.padded else footprint.margin
         self.input_size = _nearest_input(footprint, output_size + 2 * self._margin)
         self.output_size = self.input_size - 2 * self._margin
         self.batch, self.device, self.augmentation = batch, device, augmentation
-        self.foreground_fraction = foreground_fraction
+        self.foreground_fraction, self.targets = foreground_fraction, targets
         self._examples = tuple(examples)
         self._foregrounds = [_Foreground(e.classes) for e in examples] if foreground_fraction > 0 else []
         self._generator = torch.Generator().manual_seed(seed)
@@ -86,13 +93,19 @@ class PatchSampler:
         """The next batch, on the device."""
         chosen = [self._next_centre(self._next_example()) for _ in range(self.batch)]
         transform = self.augmentation.draw(self.batch, self._generator)
-        warp = transform.warp(self.input_size, self.device)
-        truth = warp.inner(self._margin)
+        reach = self.targets.reach_px if self.targets else 0
+        rim = max(0, reach - self._margin)  # by which the objects that count reach farther than the image
+        warp = transform.warp(self.input_size + 2 * rim, self.device)
+        seen, truth = warp.inner(rim), warp.inner(rim + self._margin - reach)
         centres = [centre for _, centre in chosen]
-        image = warp.bilinear(_boxes([e.image for e, _ in chosen], centres, warp).to(self.device))
+
+        image = seen.bilinear(_boxes([e.image for e, _ in chosen], centres, seen).to(self.device))
         classes = truth.nearest(_boxes([e.classes for e, _ in chosen], centres, truth).to(self.device))
-        planes = [e.weights[None] for e, _ in chosen if e.weights is not None]
-        weights = truth.bilinear(_boxes(planes, centres, truth).to(self.device))[:, 0] if planes else None
+        weights = None
+        if self.targets:
+            drawn = [e.objects for e, _ in chosen if e.objects is not None]
+            objects = truth.nearest(_boxes(drawn, centres, truth).to(self.device))
+            classes, weights = self.targets.of(classes, objects)
         return Batch(transform.values(image), classes, weights)
 
     def state(self) -> dict[str, Tensor | int]:
@@ -195,24 +208,23 @@ def _check_settings(output_size: int, batch: int, foreground_fraction: float) ->
         )
 
 
-def _check_examples(examples: Sequence[Example]) -> None:
+def _check_examples(examples: Sequence[Example], *, with_objects: bool) -> None:
     if not examples:
         raise DataError("There is no image to train on; at least one annotated image is needed.")
     for e in examples:
         assert e.image.ndim == 3 and e.image.dtype == torch.float32, (e.name, e.image.shape, e.image.dtype)
         assert e.classes.ndim == 2 and e.classes.dtype == torch.uint8, (e.name, e.classes.shape, e.classes.dtype)
-    channels, weighted = examples[0].image.shape[0], examples[0].weights is not None
+        assert (e.objects is not None) == with_objects, e.name
+    channels = examples[0].image.shape[0]
     faults = []
     for e in examples:
         height, width = e.image.shape[1:]
         if e.classes.shape != (height, width):
             faults.append(f"{e.name} is {height}x{width}, but its mask is {e.classes.shape[0]}x{e.classes.shape[1]}")
-        if e.weights is not None and e.weights.shape != (height, width):
-            faults.append(f"{e.name} is {height}x{width}, but its weights are {tuple(e.weights.shape)}")
+        if e.objects is not None and e.objects.shape != (height, width):
+            faults.append(f"{e.name} is {height}x{width}, but its objects are {tuple(e.objects.shape)}")
         if e.image.shape[0] != channels:
             faults.append(f"{e.name} has {e.image.shape[0]} channels, but {examples[0].name} has {channels}")
-        if (e.weights is not None) != weighted:
-            faults.append(f"of {e.name} and {examples[0].name}, only one has weights")
     if faults:
         raise DataError(
             "These training images do not fit together:\n  "

@@ -221,6 +221,6 @@ def _whole_numbers(pixels: NDArray[np.generic], page: Page) -> NDArray[np.intege
     if low < 0 or high > _LARGEST_MASK_VALUE:
         raise ImageError(
             f"{page} has mask values from {low} to {high}; we take 0 to {_LARGEST_MASK_VALUE}. "
-            "Give background and ignored regions a number of their own that is not negative."
+            "Number objects from 1 up, and give background and ignored regions a number of their own, not negative."
         )
     return pixels.astype(np.int32)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ushape.data.annotation import Annotation, annotate, read_classes
+from ushape.data.annotation import Annotation, annotate, read_classes, read_objects
 from ushape.data.folder import Survey, survey
 from ushape.data.pair import Pair
 from ushape.data.patches import Example
@@ -85,6 +85,9 @@ def _choices(
     if share < _RARE:
         reason = f"a third of the patches centred on a class: the rarest covers {share:.1%}"
         yield "sampling", {"training": {"foreground_fraction": 0.33}}, reason
+    if annotation.task == "instances":
+        reason = "those of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
+        yield "border weights", {"training": {"border_weights": "unet-2015"}}, reason
 
 
 def _overruled(chosen: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
@@ -102,11 +105,13 @@ def prepare(root: Path, recipe: Recipe) -> Prepared:
     images = {pair.name: _pixels(pair) for pair in parts.training}
     intensity = Intensity.fit(list(images.values()))
     _check_fit(parts.validation, intensity)
+    with_objects = annotation.task == "instances" or recipe.training.border_weights != "none"
     examples = tuple(
         Example(
             pair.name,
             intensity.tensor(images[pair.name], pair.name),
             torch.from_numpy(read_classes(pair, annotation)),
+            torch.from_numpy(read_objects(pair, annotation)) if with_objects else None,
         )
         for pair in parts.training
     )

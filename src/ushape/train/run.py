@@ -19,18 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ushape import checkpoint
 from ushape.atomic import output_error, write_whole
 from ushape.checkpoint import Trained
+from ushape.data.borders import class_balance
 from ushape.data.patches import PatchSampler
+from ushape.data.targets import Targets
 from ushape.device import faster_precision
 from ushape.errors import CheckpointError, OutputError, RecipeError, TrainingError
 from ushape.metrics.table import Table
 from ushape.models import build
 from ushape.predict.tiled import Predictor
-from ushape.recipe import Recipe, merged, read
+from ushape.recipe import Recipe, TrainingRecipe, merged, read
 from ushape.train import validate
 from ushape.train.diary import Diary
 from ushape.train.loop import Event, Trainer, Validated, fit
@@ -109,14 +110,16 @@ class Run:
             seed=self.recipe.seed,
             device=device,
             foreground_fraction=settings.foreground_fraction,
+            targets=_targets(prepared, settings),
         )
         assert settings.precision != "auto"
+        apart_from_borders = settings.class_weights == "balanced" and settings.border_weights == "none"
         return Trainer(
             model,
             settings,
             sampler,
             precision=settings.precision,
-            class_weights=_balanced(prepared).to(device) if settings.class_weights == "balanced" else None,
+            class_weights=torch.tensor(_balanced(prepared), device=device) if apart_from_borders else None,
         )
 
     def _begin(self, resume: bool) -> None:
@@ -255,12 +258,23 @@ def _check_same_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> Non
     )
 
 
-def _balanced(prepared: Prepared) -> Tensor:
-    """Weights inversely proportional to how often each class occurs, 1 on the average pixel."""
-    labels = prepared.annotation.labels
-    counts = torch.zeros(labels.classes, dtype=torch.float64)
+def _targets(prepared: Prepared, settings: TrainingRecipe) -> Targets | None:
+    """What becomes of objects, where the examples have them."""
+    apart, borders = prepared.annotation.task == "instances", settings.border_weights
+    if not apart and borders == "none":
+        return None
+    even = (1.0,) * prepared.annotation.labels.classes
+    return Targets(
+        apart=apart,
+        borders=None if borders == "none" else borders,
+        class_weights=_balanced(prepared) if settings.class_weights == "balanced" else even,
+    )
+
+
+def _balanced(prepared: Prepared) -> tuple[float, ...]:
+    """What a pixel of each class weighs so that all classes weigh alike."""
+    classes = prepared.annotation.labels.classes
+    counts = torch.zeros(classes, dtype=torch.int64)
     for example in prepared.examples:
-        counts += torch.bincount(example.classes.flatten(), minlength=256)[: labels.classes]
-    present = counts > 0
-    weights = torch.where(present, counts.sum() / (present.sum() * counts.clamp(min=1)), torch.zeros(()))
-    return weights.float()
+        counts += torch.bincount(example.classes.flatten(), minlength=256)[:classes]
+    return tuple(class_balance(counts.tolist()))
