@@ -1,0 +1,7 @@
+"""Network + annotated folder → table; or masks + truth → table."""
+
+from ushape.evaluate.evaluation import Evaluation, Scored
+from ushape.evaluate.masks import evaluate_masks
+from ushape.evaluate.run import RunEvaluation
+
+__all__ = ["Evaluation", "RunEvaluation", "Scored", "evaluate_masks"]

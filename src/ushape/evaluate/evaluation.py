@@ -1,0 +1,41 @@
+"""What an evaluation gives: a table of pixels, and the figures over all thresholds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ushape.metrics.table import Table
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One image of an evaluation done."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The table of a folder. Of two classes also the threshold-free figures, pooled over all counted pixels.
+
+    roc_auc, average_precision: of the foreground's probability. best_f1, best_threshold: of the best single threshold,
+    which is chosen on these very images and so flatters. trained_on: evaluated images whose pixels the
+    network was trained on, under whatever name.
+    """
+
+    table: Table
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    best_f1: float | None = None
+    best_threshold: float | None = None
+    trained_on: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; figures that nothing defines (of a truth that is all one class) are None."""
+        figures = {n: getattr(self, n) for n in ("roc_auc", "average_precision", "best_f1", "best_threshold")}
+        defined = {name: None if value is None or math.isnan(value) else value for name, value in figures.items()}
+        return {**self.table.to_dict(), **defined, "trained_on": list(self.trained_on)}
