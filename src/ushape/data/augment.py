@@ -118,19 +118,19 @@ class Transform:
         vectors = unfolded(self.vectors, size, size)
         moved = torch.einsum("nij,njkl->nikl", self.matrix.float(), vectors).to(device)
         offsets = down.float().to(device)[..., None] + across.float().to(device)[:, :, None]
-        return Warp(offsets + displacement(moved, size, size))
+        return Warp(offsets.add_(displacement(moved, size, size)))
 
     def values(self, image: Tensor) -> Tensor:
         """(N, C, h, w) → the same with contrast, brightness, curve and noise of each patch."""
         gain, shift, bend, noise = (
             x[:, None, None, None].to(image.device) for x in (self.gain, self.shift, self.bend, self.noise)
         )
-        image = image * gain + shift
+        image = (image * gain).add_(shift)  # in place from here on: fresh memory would cost more than the arithmetic
         if self.bend.any():
-            image = image + bend * ((image.square() + 1).sqrt() - 1)
+            image.add_(image.square().add_(1).sqrt_().sub_(1).mul_(bend))
         if self.noise.any():
             generator = torch.Generator(image.device).manual_seed(self.noise_seed)
-            image = image + noise * torch.randn(image.shape, generator=generator, device=image.device)
+            image.add_(torch.randn(image.shape, generator=generator, device=image.device).mul_(noise))
         return image
 
 
@@ -140,7 +140,7 @@ class Warp:
 
     Sampling takes square boxes of the image around that centre pixel, 2·half + 1 pixels wide. `half` is a power of
     two: then the way to grid_sample's coordinates and back is exact, and a pixel that moves by whole pixels keeps its
-    value to the last bit. What a box holds farther than `reach` from its centre does not count, but must be finite.
+    value to the last bit. The line beyond `reach` does not count, but must be finite; what lies beyond it is not read.
     """
 
     offsets: Tensor
@@ -158,27 +158,32 @@ class Warp:
 
     def inner(self, margin: int) -> Warp:
         """The same without a margin at each side."""
+        if margin == 0:
+            return self
         height, width = self.offsets.shape[-2:]
         return Warp(self.offsets[..., margin : height - margin, margin : width - margin])
 
     def bilinear(self, boxes: Tensor) -> Tensor:
         """(N, C, 2·half + 1, 2·half + 1) → (N, C, h, w)."""
-        half = _half_of(boxes)
-        grid = self.offsets.flip(1).div_(half).permute(0, 2, 3, 1)  # grid_sample takes (x, y) within ±1
-        return F.grid_sample(boxes, grid, mode="bilinear", padding_mode="border", align_corners=True)
+        self._must_fit(boxes)
+        grid = (self.offsets / self.half).permute(0, 2, 3, 1)
+        # grid_sample takes (x, y) within ±1; where the boxes exchange rows and columns, (y, x) is that.
+        return F.grid_sample(boxes.mT, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
     def nearest(self, boxes: Tensor) -> Tensor:
         """(N, 2·half + 1, 2·half + 1) of any type → (N, h, w), with values that the boxes hold and no others."""
-        half = _half_of(boxes)
-        place = self.offsets.round().long() + half
-        index = place[:, 0] * boxes.shape[-1] + place[:, 1]
-        return boxes.flatten(1).gather(1, index.flatten(1)).view(index.shape)
+        self._must_fit(boxes)
+        return boxes.flatten(1).gather(1, self._nearest.flatten(1)).view(self._nearest.shape)
 
+    @cached_property
+    def _nearest(self) -> Tensor:
+        """(N, h, w) int64: the number of each pixel's nearest one, counted row by row through its box."""
+        row, column = self.offsets.round().int().unbind(1)
+        side = 2 * self.half + 1
+        return row.mul_(side).add_(column).add_(self.half * (side + 1)).long()
 
-def _half_of(boxes: Tensor) -> int:
-    half = boxes.shape[-1] // 2
-    assert boxes.shape[-2:] == (2 * half + 1, 2 * half + 1) and half & (half - 1) == 0, boxes.shape
-    return half
+    def _must_fit(self, boxes: Tensor) -> None:
+        assert boxes.shape[-2:] == (2 * self.half + 1, 2 * self.half + 1), (boxes.shape, self.half)
 
 
 def _matrix(angle: Tensor, magnification: Tensor, top_down: Tensor, left_right: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ushape.data.augment import Augmentation, Warp
+from ushape.data.augment import Augmentation
+from ushape.data.boxes import boxes
 from ushape.data.targets import Targets
 from ushape.errors import CheckpointError, DataError, RecipeError
 from ushape.geometry.footprint import Footprint
-from ushape.geometry.tiles import mirrored
 from ushape.labels import IGNORED
 
 
@@ -99,12 +99,12 @@ class PatchSampler:
         seen, truth = warp.inner(rim), warp.inner(rim + self._margin - reach)
         centres = [centre for _, centre in chosen]
 
-        image = seen.bilinear(_boxes([e.image for e, _ in chosen], centres, seen).to(self.device))
-        classes = truth.nearest(_boxes([e.classes for e, _ in chosen], centres, truth).to(self.device))
+        image = seen.bilinear(boxes([e.image for e, _ in chosen], centres, seen).to(self.device))
+        classes = truth.nearest(boxes([e.classes for e, _ in chosen], centres, truth).to(self.device))
         weights = None
         if self.targets:
             drawn = [e.objects for e, _ in chosen if e.objects is not None]
-            objects = truth.nearest(_boxes(drawn, centres, truth).to(self.device))
+            objects = truth.nearest(boxes(drawn, centres, truth).to(self.device))
             classes, weights = self.targets.of(classes, objects)
         return Batch(transform.values(image), classes, weights)
 
@@ -170,27 +170,6 @@ def _near_or_inside(size: int, side: int, generator: torch.Generator) -> int:
 
 def _integer(stop: int, generator: torch.Generator) -> int:
     return int(torch.randint(stop, (1,), generator=generator))
-
-
-def _boxes(planes: Sequence[Tensor], centres: Sequence[tuple[int, int]], warp: Warp) -> Tensor:
-    """(…, H, W) of each example → (N, …, 2·half + 1, 2·half + 1) around its centre, filled as far as warp.reach."""
-    side = 2 * warp.half + 1
-    filled = slice(warp.half - warp.reach, warp.half + warp.reach + 1)
-    boxes = planes[0].new_zeros(len(planes), *planes[0].shape[:-2], side, side)
-    for box, plane, centre in zip(boxes, planes, centres, strict=True):
-        box[..., filled, filled] = _around(plane, centre, warp.reach)
-    return boxes
-
-
-def _around(plane: Tensor, centre: tuple[int, int], reach: int) -> Tensor:
-    """(…, H, W) → the (…, 2·reach + 1, 2·reach + 1) around a pixel, mirrored outside the image."""
-    for axis in (-1, -2):  # columns first: they are slow to gather, and the image often has fewer rows than the box
-        start, stop, size = centre[axis] - reach, centre[axis] + reach + 1, plane.shape[axis]
-        if start >= 0 and stop <= size:
-            plane = plane.narrow(axis, start, stop - start)
-        else:
-            plane = plane.index_select(axis, torch.from_numpy(mirrored(start, stop, size)).to(plane.device))
-    return plane
 
 
 def _nearest_input(footprint: Footprint, wanted: int) -> int:

@@ -1,0 +1,55 @@
+"""The surroundings of a pixel, one square box per patch, for a `Warp` to sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ushape.data.augment import Warp
+from ushape.geometry.tiles import mirrored
+
+
+def boxes(planes: Sequence[Tensor], centres: Sequence[tuple[int, int]], warp: Warp) -> Tensor:
+    """(…, H, W) of each example → (N, …, 2·half + 1, 2·half + 1) around its centre, mirrored outside the image.
+
+    centres: (y, x) of a pixel of each image. Only what the warp reads is filled; beyond, nothing is promised.
+    """
+    side, reach = 2 * warp.half + 1, min(warp.reach + 1, warp.half)
+    read = slice(warp.half - reach, warp.half + reach + 1)
+    result = planes[0].new_empty(len(planes), *planes[0].shape[:-2], side, side)
+    for box, plane, centre in zip(result, planes, centres, strict=True):
+        _fill(box[..., read, read], plane, centre)
+    return result
+
+
+def _fill(box: Tensor, plane: Tensor, centre: tuple[int, int]) -> None:
+    """Makes a box of odd sides what lies around the pixel: copied where there is image, mirrored from there."""
+    rows, columns = (
+        _Span(pixel - side // 2, side, size)
+        for pixel, side, size in zip(centre, box.shape[-2:], plane.shape[-2:], strict=True)
+    )
+    band = box[..., rows.inside, :]  # columns, slow to gather, first and in few rows
+    band[..., columns.inside] = plane[..., rows.shown, columns.shown]
+    columns.mirror(band, -1)
+    rows.mirror(box, -2)
+
+
+class _Span:
+    """Where a box lies along an axis of an image: from pixel `start`, which may be negative, over `side` pixels."""
+
+    def __init__(self, start: int, side: int, size: int) -> None:
+        self._start, self._side, self._size = start, side, size
+        self.shown = slice(max(start, 0), min(start + side, size))
+        self.inside = slice(self.shown.start - start, self.shown.stop - start)
+
+    def mirror(self, box: Tensor, axis: int) -> None:
+        """Fills the box outside the image from its part inside, which holds all that is wanted: the centre is there."""
+        if self.inside == slice(0, self._side):
+            return
+        source = torch.from_numpy(mirrored(self._start, self._start + self._side, self._size) - self._start)
+        source = source.to(box.device)
+        for first, last in ((0, self.inside.start), (self.inside.stop, self._side)):
+            if first < last:
+                box.narrow(axis, first, last - first).copy_(box.index_select(axis, source[first:last]))
