@@ -1,0 +1,261 @@
+"""Binary images → what is connected: components, flooded regions, and where two images differ in topology.
+
+Foreground (cells) is connected through 4 neighbours, background (membrane) through 8. What the ISBI 2012 challenge
+computed is followed step by step where order decides the outcome: Fiji's Trainable Segmentation, which visits pixels
+column by column.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ushape.errors import ImageError, SizeError
+
+_AROUND = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))  # (dy, dx)
+_SIMPLE_PATTERNS = 0x7BF3BB3380F3003380F3BBCC80F3BBCC8000BB330000003380F3BBCC80F3BBCC
+"""Bit p is set where pattern p is simple; bit k of a pattern is the k-th pixel of _AROUND."""
+_SIMPLE = np.array([_SIMPLE_PATTERNS >> pattern & 1 for pattern in range(256)], dtype=np.bool_)
+
+_SPLIT_RADIUS_PX = 20  # the challenge's
+_DAM, _WAITING, _QUEUED, _OUTSIDE = 0, -1, -2, -3  # what a pixel may be in a flood, besides a region's number
+
+
+class Mismatch(IntEnum):
+    """What a proposal does to the truth at a pixel in which the warped truth still differs from it."""
+
+    NONE = 0
+    SPLIT = 1
+    MERGER = 2
+    OBJECT_ADDITION = 3
+    OBJECT_DELETION = 4
+    HOLE_ADDITION = 5
+    HOLE_DELETION = 6
+
+
+def components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(H, W) foreground → its 4-connected components, numbered from 1.
+
+    >>> components(np.array([[True, False], [False, True]])).tolist()
+    [[1, 0], [0, 2]]
+    """
+    _binary("mask", mask)
+    labels: NDArray[np.int32] = ndimage.label(mask)[0]
+    return labels
+
+
+def simple_points(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(H, W): where flipping that pixel alone leaves the topology as it is; outside the image is background.
+
+    There the 8 neighbours hold exactly one foreground component 4-adjacent to the pixel and one background component
+    8-adjacent to it (Bertrand and Malandain 1994); the pixel's own value does not matter.
+
+    >>> simple_points(np.array([[True, True, True]])).tolist()
+    [[True, False, True]]
+    """
+    _binary("mask", mask)
+    padded, (height, width) = np.pad(mask, 1), mask.shape
+    pattern = np.zeros(mask.shape, dtype=np.uint8)
+    for bit, (dy, dx) in enumerate(_AROUND):
+        pattern |= padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width].astype(np.uint8) << bit
+    return _SIMPLE[pattern]
+
+
+def flooded(cells: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(H, W) cells → regions numbered from 1 that grew over the membrane until they met, 0 on the dams between them.
+
+    Flooding by immersion (Vincent and Soille 1991) of cells 0, membrane 1, through 4 neighbours, as Fiji does it.
+    Without any cell the whole image is one region.
+
+    >>> flooded(np.array([[True, False, False, False, True]])).tolist()
+    [[1, 1, 0, 2, 2]]
+    """
+    _binary("cells", cells)
+    if not cells.any():
+        return np.ones(cells.shape, dtype=np.int32)
+    by_column = np.ascontiguousarray(cells.T)  # so that regions are numbered, and pixels visited, column by column
+    labels = np.where(by_column, components(by_column), np.int32(_WAITING))
+    padded = np.pad(labels, 1, constant_values=_OUTSIDE)
+    _flood(padded)
+    return np.ascontiguousarray(padded[1:-1, 1:-1].T)
+
+
+def warp(
+    truth: NDArray[np.bool_], proposal: NDArray[np.bool_], priority: NDArray[np.floating] | None = None
+) -> NDArray[np.bool_]:
+    """(H, W) truth, flipped to the proposal's value at simple points until no mismatch is one.
+
+    The result has the truth's topology; what still differs from the proposal is error (Jain 2010). Mismatches are
+    visited by falling (H, W) `priority`, equals column by column, over and over.
+
+    >>> warp(np.array([[True, False, False]]), np.array([[True, True, False]])).tolist()
+    [[True, True, False]]
+    """
+    _binary("truth", truth)
+    _binary("proposal", proposal)
+    _same_shape("truth", truth, "proposal", proposal)
+    xs, ys = np.nonzero((truth != proposal).T)
+    if priority is not None:
+        _same_shape("truth", truth, "priority", priority)
+        order = np.argsort(-priority[ys, xs], kind="stable")
+        ys, xs = ys[order], xs[order]
+    padded = np.pad(truth, 1)
+    _flip_simple_points(padded, ys + 1, xs + 1)
+    return padded[1:-1, 1:-1]
+
+
+def mismatches(warped: NDArray[np.bool_], proposal: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """(H, W) `Mismatch` of each pixel of a warped truth, by Fiji's rules; its bincount gives the pixels of each kind.
+
+    >>> bridge = np.array([[False, False, False], [True, True, True], [False, False, False]])
+    >>> mismatches(bridge, bridge & [True, False, True]).tolist()
+    [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    """
+    _binary("warped truth", warped)
+    _binary("proposal", proposal)
+    _same_shape("warped truth", warped, "proposal", proposal)
+    radius = _SPLIT_RADIUS_PX if min(warped.shape) >= _SPLIT_RADIUS_PX else max(warped.shape)
+    ys, xs = np.nonzero(warped != proposal)
+    kinds = np.zeros(warped.shape, dtype=np.uint8)
+    kinds[ys, xs] = _kinds(np.pad(components(warped), 1, constant_values=_OUTSIDE), ys + 1, xs + 1, radius)
+    return kinds
+
+
+@njit(cache=True, nogil=True)
+def _flood(labels: NDArray[np.int32]) -> None:
+    """Fills _WAITING pixels of a framed image with the number of the region that reaches them first, or _DAM.
+
+    A pixel that regions reach together becomes a dam. A dam turns into a region again while `spread` holds, which says
+    that the last dam was put up next to another: Fiji keeps that in one variable for the whole image.
+    """
+    width = labels.shape[1]
+    flat = labels.ravel()
+    steps = (-width, -1, width, 1)
+    queue = np.empty(flat.size, dtype=np.int64)
+    queued, spread = 0, False
+    for here in range(width, flat.size - width):
+        if flat[here] == _WAITING and max(flat[here - width], flat[here - 1], flat[here + width], flat[here + 1]) > 0:
+            flat[here] = _QUEUED
+            queue[queued] = here
+            queued += 1
+    done = 0
+    while done < queued:
+        here = queue[done]
+        done += 1
+        for step in steps:
+            near = flat[here + step]
+            if near > 0:
+                if flat[here] == _QUEUED or (flat[here] == _DAM and spread):
+                    flat[here] = near
+                elif flat[here] > 0 and flat[here] != near:
+                    flat[here], spread = _DAM, False
+            elif near == _DAM:
+                if flat[here] == _QUEUED:
+                    flat[here], spread = _DAM, True
+            elif near == _WAITING:
+                flat[here + step] = _QUEUED
+                queue[queued] = here + step
+                queued += 1
+
+
+@njit(cache=True, nogil=True)
+def _flip_simple_points(image: NDArray[np.bool_], ys: NDArray[np.int64], xs: NDArray[np.int64]) -> None:
+    """Flips places of a framed image, in order and in place, over and over, until none of those left is simple."""
+    left, before = len(ys), -1
+    while left and left != before:
+        before, left = left, 0
+        for place in range(before):
+            y, x = ys[place], xs[place]
+            pattern = 0
+            for bit in range(8):
+                pattern |= image[y + _AROUND[bit][0], x + _AROUND[bit][1]] << bit
+            if _SIMPLE[pattern]:
+                image[y, x] = not image[y, x]
+            else:
+                ys[left], xs[left] = y, x
+                left += 1
+
+
+@njit(cache=True, nogil=True)
+def _kinds(labels: NDArray[np.int32], ys: NDArray[np.int64], xs: NDArray[np.int64], radius: int) -> NDArray[np.uint8]:
+    """The Mismatch of each place of a framed component image, by how many kinds of neighbour it has."""
+    kinds = np.zeros(len(ys), dtype=np.uint8)
+    seen = np.zeros(labels.shape, dtype=np.int64)
+    queue = np.empty(labels.size, dtype=np.int64)
+    around = np.empty(8, dtype=np.int64)
+    for place in range(len(ys)):
+        y, x = ys[place], xs[place]
+        distinct = 0
+        for dy, dx in _AROUND:
+            around[distinct] = labels[y + dy, x + dx]
+            known = around[distinct] == _OUTSIDE
+            for earlier in range(distinct):
+                known |= around[earlier] == around[distinct]
+            if not known:
+                distinct += 1
+        in_cell = labels[y, x] > 0
+        if distinct == 0 or (distinct == 1 and around[0] == 0):  # none, in an image of one pixel
+            kinds[place] = Mismatch.OBJECT_DELETION if in_cell else Mismatch.OBJECT_ADDITION
+        elif distinct == 1:
+            kinds[place] = Mismatch.HOLE_ADDITION if in_cell else Mismatch.HOLE_DELETION
+        elif not in_cell:
+            kinds[place] = Mismatch.MERGER if distinct > 2 else Mismatch.HOLE_ADDITION
+        elif distinct > 2 or _disconnects(labels, y, x, radius, seen, place + 1, queue):
+            kinds[place] = Mismatch.SPLIT
+        else:
+            kinds[place] = Mismatch.HOLE_DELETION
+    return kinds
+
+
+@njit(cache=True, nogil=True)
+def _disconnects(
+    labels: NDArray[np.int32],
+    y: int,
+    x: int,
+    radius: int,
+    seen: NDArray[np.int64],
+    mark: int,
+    queue: NDArray[np.int64],
+) -> bool:
+    """Whether a place's foreground neighbours, one at least, fall apart without it within the radius. Marks `seen`."""
+    width = labels.shape[1]
+    flat, flat_seen = labels.ravel(), seen.ravel()
+    flat_seen[y * width + x] = mark
+    unreached, done, queued = 0, 0, 1
+    for dy, dx in _AROUND:
+        if labels[y + dy, x + dx] > 0:
+            unreached += 1
+            queue[0] = (y + dy) * width + x + dx
+    flat_seen[queue[0]] = mark
+    while done < queued and unreached:
+        here = queue[done]
+        done += 1
+        if abs(here // width - y) <= 1 and abs(here % width - x) <= 1:
+            unreached -= 1
+        for step in (-width, -1, width, 1):
+            near = here + step
+            within = abs(near // width - y) <= radius and abs(near % width - x) <= radius
+            if within and flat[near] > 0 and flat_seen[near] != mark:
+                flat_seen[near] = mark
+                queue[queued] = near
+                queued += 1
+    return unreached > 0
+
+
+def _binary(name: str, image: NDArray[np.generic]) -> None:
+    if image.dtype != np.bool_ or image.ndim != 2:
+        raise ImageError(
+            f"The {name} is {image.dtype} of shape {image.shape}; we take (height, width) booleans. "
+            "Give one slice, as `class_map == number` or `probability > threshold`."
+        )
+
+
+def _same_shape(name: str, array: NDArray[np.generic], other_name: str, other: NDArray[np.generic]) -> None:
+    if array.shape != other.shape:
+        raise SizeError(
+            f"The {name} is {array.shape} and the {other_name} {other.shape}; give both on the same pixels, unscaled."
+        )
