@@ -3,6 +3,7 @@
 Each is what its own users write: the deformation of U-Net 2015 (Section 3.1) where the library can express it, else the
 nearest thing it offers; mirrored at the border; linear for the image and nearest for the labels where not said
 otherwise. Those written out here (SciPy, OpenCV, PyTorch) compose all movements and sample once, as ushape does.
+SciPy and MONAI spend most of their time on making the field of displacements, not on following it.
 A peer that is not installed raises ImportError when it is asked for.
 """
 
@@ -48,7 +49,7 @@ def scipy_of_order(order: int) -> Peer:
 
         def one() -> Pair:
             vectors = rng.normal(0, SIGMA_PX, (2, 3, 3)).astype(np.float32)
-            field = ndimage.zoom(vectors, (1, task.size / 3, task.size / 3), order=3)
+            field = np.stack([ndimage.zoom(v, task.size / 3, order=3) for v in vectors])
             places = _places(task, field, rng) + np.float32((task.size - 1) / 2)
             image = ndimage.map_coordinates(task.image, places, order=order, mode="mirror")
             labels = ndimage.map_coordinates(task.labels, places, order=0, mode="mirror")
