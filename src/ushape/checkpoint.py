@@ -1,4 +1,4 @@
-"""One self-describing file: weights, recipe, labels, intensity and provenance, as safetensors and JSON, never pickle.
+"""One self-describing file: weights and all that is needed to use them, as safetensors and JSON, never pickle.
 
 A checkpoint opens with no other argument: `read(path)` gives a network that is ready for images.
 """
@@ -22,6 +22,7 @@ from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models import build
 from ushape.models.segmenter import Segmenter
+from ushape.object_rule import ObjectRule
 from ushape.recipe import Recipe
 
 FORMAT = "ushape checkpoint 1"
@@ -31,6 +32,7 @@ FORMAT = "ushape checkpoint 1"
 class Trained:
     """A network with all that is needed to use it, and where it comes from.
 
+    object_rule: how its foreground probability becomes objects; None where classes are the answer.
     provenance: plain values: versions, date, the images of the split, the scores of the validation.
     """
 
@@ -39,6 +41,7 @@ class Trained:
     intensity: Intensity
     recipe: Recipe
     provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    object_rule: ObjectRule | None = None
 
 
 def write(path: Path, trained: Trained, weights: Mapping[str, Tensor] | None = None) -> None:
@@ -53,6 +56,7 @@ def write(path: Path, trained: Trained, weights: Mapping[str, Tensor] | None = N
         "labels": asdict(trained.labels),
         "intensity": asdict(trained.intensity),
         "recipe": trained.recipe.to_dict(),
+        "object_rule": trained.object_rule.to_dict() if trained.object_rule else None,
         "provenance": dict(trained.provenance),
     }
     state = trained.model.state_dict() if weights is None else weights
@@ -124,7 +128,15 @@ def _described(about: Mapping[str, Any]) -> Trained:
         )
     sizes = {name: network[name] for name in ("in_channels", "classes")}
     model = build(network["name"], **sizes, **network["options"])
-    return Trained(model, labels, intensity, Recipe.from_dict(about["recipe"]), about["provenance"])
+    rule = about.get("object_rule")  # checkpoints of the first days have none
+    return Trained(
+        model,
+        labels,
+        intensity,
+        Recipe.from_dict(about["recipe"]),
+        about["provenance"],
+        ObjectRule.from_dict(rule) if rule is not None else None,
+    )
 
 
 def _load_weights(model: Segmenter, state: Mapping[str, Tensor], path: Path) -> None:

@@ -23,8 +23,8 @@ class ObjectRule:
 
     method: "components" takes each connected part for one object, "watershed" divides it between its seeds. seeds: the
     connected parts that reach `seed_threshold`, flooded down the probability; or the places furthest from the border
-    of the part, flooded down the distance to it. seed_depth_px: how much nearer to the border the way between two such
-    places must come before each is a seed. fill_holes: what an object encloses belongs to it. smallest_px: objects of
+    of the part, flooded down the distance to it. seed_depth_px: by more than this the way from one such place to another
+    must come nearer to the border before each is a seed. fill_holes: what an object encloses belongs to it. smallest_px: objects of
     fewer pixels are removed. grow_px: how far objects grow in the end, without merging: a network that was taught a
     line of background between touching objects leaves one. Numbers that the method does not use stay without effect.
     """

@@ -93,5 +93,5 @@ def test_no_run_no_image_and_another_kind_of_image(ushape, run, cells, tmp_path)
 
 def test_a_proof_does_not_mix_with_json(ushape, run, cells, tmp_path):
     result = ushape("predict", run, cells / "images" / "cells_000.png", "--out", tmp_path / "m", "--prove", "--json")
-    assert list(json.loads(result.stdout)) == ["run", "masks"]
+    assert list(json.loads(result.stdout)) == ["run", "masks", "together"]
     assert "the same answer" in result.stderr

@@ -23,7 +23,8 @@ from ushape.geometry.footprint import Footprint
 from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models.segmenter import Segmenter
-from ushape.predict.files import Job, find_images
+from ushape.predict.files import Job
+from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
 from ushape.recipe import DataRecipe, Recipe
 
@@ -440,15 +441,82 @@ def test_nothing_to_compare(places: tuple[Path, Path]):
         evaluate_masks(masks, truth)
 
 
-@pytest.mark.parametrize(("most", "side"), [(40, "m"), (40, "t"), (12, "m"), (12, "t"), (70_000, "t")])
-def test_masks_that_number_objects_are_refused(places: tuple[Path, Path], most: int, side: str):
-    for name in ("a", "b"):
-        numbers = np.arange(most + (1 if name == "a" else 4), dtype=np.int32)[np.newaxis]
+def squares(*numbers: int) -> NDArray[np.int32]:
+    """Squares of 5 x 5 pixels on 0, in two rows."""
+    mask = np.zeros((14, 7 * 12), dtype=np.int32)
+    for k, number in enumerate(numbers):
+        mask[7 * (k % 2) : 7 * (k % 2) + 5, 7 * (k // 2) : 7 * (k // 2) + 5] = number
+    return mask
+
+
+def test_masks_that_number_objects_are_compared_object_by_object(places: tuple[Path, Path]):
+    masks, truth = places
+    found = squares(*range(5, 15))
+    found[0:5, 0:5] = 0  # one missed
+    found[7:12, 0:2] = 0  # one of which 15 of 25 pixels are found
+    for name, wanted in [("a", squares(*range(1, 11))), ("b", squares(*range(1, 13)))]:
+        save(truth / f"{name}.tif", wanted)
+        save(masks / f"{name}.tif", found)
+    result = evaluate_masks(masks, truth)
+    (objects,) = result.measures
+    assert result.table.class_names == ("background", "object") and objects.family == "objects"
+    assert [image["f1_50"] for image in objects.images] == pytest.approx([18 / 19, 18 / 21])
+    assert objects.images[0]["ap_50"] == pytest.approx(9 / 10)
+    assert objects.images[0]["seg"] == pytest.approx((8 + 0.6) / 10)
+    assert objects.figures()["f1_50"].pooled == pytest.approx(36 / 40)
+    assert [int(row.confusion.sum()) for row in result.table.rows] == [14 * 84] * 2
+
+
+@pytest.mark.parametrize("side", ["m", "t"])
+def test_objects_that_one_side_does_not_number_are_its_connected_regions(places: tuple[Path, Path], side: str):
+    for name, most in [("a", 10), ("b", 12)]:
         for place in places:
-            numbered = place.name == side
-            save(place / f"{name}.tif", numbers if numbered else (numbers > 0).astype(np.uint8) * np.uint8(255))
-    with pytest.raises(DataError, match=rf"masks in .*{side} hold \d+ values, up to {most + 3}: they number objects"):
-        evaluate_masks(*places)
+            numbers = squares(*range(1, most + 1))
+            save(
+                place / f"{name}.tif", numbers if place.name == side else (numbers > 0).astype(np.uint8) * np.uint8(255)
+            )
+    assert evaluate_masks(*places).measures[0].figures()["ap_50_95"].mean == 1
+
+
+def test_few_values_are_classes_unless_objects_are_asked_for(places: tuple[Path, Path]):
+    for place in places:
+        save(place / "a.tif", squares(3, 5).astype(np.uint8))
+    assert evaluate_masks(*places).measures == ()
+    asked = evaluate_masks(*places, task="instances")
+    assert asked.measures[0].figures()["f1_50"].mean == 1 and asked.table.class_names == ("background", "object")
+
+
+def test_any_family_can_be_asked_for(places: tuple[Path, Path]):
+    for place in places:
+        save(place / "a.tif", squares(255, 255).astype(np.uint8))
+    every = evaluate_masks(*places, families=["objects", "partitions", "boundary", "isbi2012", "saliency"])
+    figures = {
+        f"{each.family} {name}": figure.mean for each in every.measures for name, figure in each.figures().items()
+    }
+    for name in ("objects seg", "boundary nsd_2px", "isbi2012 v_rand_thinned", "saliency s_measure"):
+        assert figures[name] == pytest.approx(1)
+    for name in ("partitions adapted_rand_error", "boundary hd95", "isbi2012 warping_error", "saliency mae"):
+        assert figures[name] == pytest.approx(0)
+    assert json.loads(json.dumps(every.to_dict(), allow_nan=False))["measures"][0]["family"] == "objects"
+
+
+def test_what_the_truth_ignores_is_in_no_family(places: tuple[Path, Path]):
+    masks, truth = places
+    wanted, found = squares(1, 1, 9).astype(np.uint8), squares(1, 1, 1).astype(np.uint8)
+    save(truth / "a.tif", wanted)
+    save(masks / "a.tif", found)
+    every = evaluate_masks(masks, truth, ignored_values=[9], families=["objects", "boundary"])
+    assert every.measures[0].images[0]["f1_50"] == 1 and every.measures[1].images[0]["hd95"] == 0
+
+
+def test_masks_with_blurred_edges_are_refused(places: tuple[Path, Path]):
+    masks, truth = places
+    save(truth / "a.png", squares(255, 255))
+    save(masks / "a.png", np.arange(14 * 84).reshape(14, 84) % 251)
+    with pytest.raises(
+        DataError, match=r"m hold 251 values, up to 250\. That is too many for classes.*edges are blurred"
+    ):
+        evaluate_masks(masks, truth)
 
 
 def test_the_same_classes_under_other_values_are_refused(places: tuple[Path, Path]):

@@ -20,7 +20,8 @@ from ushape.errors import ImageError, OutputError
 from ushape.images.source import Page, open_image, pages, read_mask
 from ushape.labels import Labels
 from ushape.predict import files, picture
-from ushape.predict.files import Job, MaskWritten, TileDone, find_images
+from ushape.predict.files import Job, MaskWritten, TileDone
+from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
 
 MakeTrained = Callable[..., Trained]

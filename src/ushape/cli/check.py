@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from ushape.cli.facts import plan_facts
-from ushape.cli.options import Data, Device, GroupBy, Include, Json, RecipeFile, Seed, Task
-from ushape.cli.settings import tables
+from ushape.cli.options import Data, Device, GroupBy, Include, Json, Overwrite, RecipeFile, Seed, Task
+from ushape.cli.settings import must_be_free, tables
 from ushape.cli.text import say, say_facts, say_faults, say_json
 from ushape.data.annotation import annotate
 from ushape.data.folder import survey
 from ushape.data.split import split
 from ushape.device import choose_device
-from ushape.train.prepare import plan
+from ushape.recipe import Recipe
+from ushape.report.preview import write_augmented, write_weights
+from ushape.train.prepare import plan, prepare
 from ushape.train.session import wanted_data, with_budget
 
 
@@ -28,12 +31,20 @@ def check(
     group_by: GroupBy = None,
     seed: Seed = None,
     device: Device = None,
+    augment: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw what the network will see, as deformed.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw what the pixels of an image weigh in the loss.")
+    ] = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Show what a folder holds, what its masks mean, what is wrong with it, and what would be trained and why.
 
     Exit status 0 where it can be trained on, 2 where not.
     """
+    must_be_free([path for path in (augment, weights) if path], overwrite=overwrite)
     said = with_budget(
         tables(recipe, {"task": task, "include": include, "group_by": group_by, "seed": seed}), None, None
     )
@@ -57,6 +68,7 @@ def check(
             "recipe": planned.recipe.to_dict(),
             "reasons": dict(planned.reasons),
         }
+        facts += _drawn(data, planned.recipe, augment, weights)
     if json:
         say_json({**about, "facts": facts, "faults": [asdict(fault) for fault in annotation.faults]})
     else:
@@ -66,3 +78,17 @@ def check(
             say(f"Train on it with: {shlex.join(['ushape', 'train', str(data)])} --out RUN")
     if not trainable:
         raise typer.Exit(2)
+
+
+def _drawn(data: Path, recipe: Recipe, augment: Path | None, weights: Path | None) -> list[tuple[str, str]]:
+    """The pictures that were asked for."""
+    if not augment and not weights:
+        return []
+    prepared, facts = prepare(data, recipe), []
+    if augment:
+        write_augmented(augment, prepared, recipe)
+        facts.append(("augmentation", str(augment)))
+    if weights:
+        name = write_weights(weights, prepared, recipe)
+        facts.append(("weights", f"{weights}, of {name}"))
+    return facts

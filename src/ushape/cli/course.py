@@ -11,10 +11,11 @@ import torch
 import typer
 
 from ushape.cli.bar import Bar, clock
-from ushape.cli.facts import plan_facts
+from ushape.cli.facts import plan_facts, rule_in_words
 from ushape.cli.interruption import Interruption
 from ushape.cli.text import say, say_facts, say_faults
 from ushape.recipe import Recipe
+from ushape.train.choose import ObjectsChosen
 from ushape.train.loop import Event, Stepped
 from ushape.train.prepare import look
 from ushape.train.prepare import plan as chosen
@@ -37,7 +38,7 @@ def follow(run: Run, resume: str) -> None:
     """Train to the end. When interrupted: save, say how to `resume`, and leave with exit status 130."""
     if run.trainer.progress >= 1:
         say("This training is complete already; a larger --minutes or --steps extends it.", err=True)
-    events = cast("Generator[Event]", run.events())
+    events = cast("Generator[Event | ObjectsChosen]", run.events())
     with Interruption() as interruption, Bar("training") as bar, closing(events):
         course = _Course(bar)
         for event in events:
@@ -64,7 +65,12 @@ class _Course:
         self._loss: float | None = None
         self._score = ""
 
-    def show(self, event: Event) -> None:
+    def show(self, event: Event | ObjectsChosen) -> None:
+        if isinstance(event, ObjectsChosen):
+            self._bar.note(
+                f"objects: {rule_in_words(event.rule)}; average precision {event.score:.4f} over IoU .5 … .9"
+            )
+            return
         if isinstance(event, Stepped):
             before = event.loss if self._loss is None else self._loss
             self._loss = _SMOOTHING * before + (1 - _SMOOTHING) * event.loss

@@ -9,12 +9,13 @@ import typer
 
 from ushape.atomic import write_whole
 from ushape.cli.bar import Bar
-from ushape.cli.options import Device, Flips, Include, Memory, Overwrite, Precision, PrecisionChoice
+from ushape.cli.options import Device, Flips, Include, Memory, Overwrite, Precision, PrecisionChoice, Task
 from ushape.cli.settings import must_be_free, must_stand_alone, predictor_from
 from ushape.cli.tables import say_evaluation
 from ushape.cli.text import as_json, say_facts
 from ushape.errors import RecipeError
 from ushape.evaluate import Evaluation, RunEvaluation, evaluate_masks
+from ushape.metrics.families import ABOUT, families_named
 from ushape.report.training import write_evaluation_report
 
 
@@ -24,6 +25,11 @@ def evaluate(
     masks: Annotated[Path | None, typer.Option(metavar="MASKS", help="Masks to score, in place of RUN.")] = None,
     truth: Annotated[Path | None, typer.Option(metavar="TRUTH", help="Masks to score them against.")] = None,
     include: Include = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help=f"Scores beside those of pixels: {', '.join(ABOUT)}; several with commas."),
+    ] = None,
+    task: Task = None,
     flips: Flips = None,
     precision: Precision = PrecisionChoice.exact,
     memory: Memory = None,
@@ -38,9 +44,11 @@ def evaluate(
     """Score a trained network on annotated images, or masks against the truth."""
     files = [(name, path) for name, path in (("json", json), ("csv", csv), ("report", report)) if path]
     must_be_free([path for _, path in files], overwrite=overwrite)
+    families = families_named(metrics) if metrics is not None else None
     if run and data and not masks and not truth:
+        must_stand_alone("RUN", {"task": task}, "knows what it was trained for")
         predictor = predictor_from(run, flips=flips, precision=precision, memory=memory, device=device)
-        course = RunEvaluation(predictor, data, include=include or "*")
+        course = RunEvaluation(predictor, data, include=include or "*", families=families)
         with Bar("evaluating") as bar:
             for event in course.events():
                 bar.show(event.done / event.total, event.name)
@@ -50,7 +58,7 @@ def evaluate(
     elif masks and truth and not run:
         others = {"include": include, "flips": flips, "memory": memory, "device": device, "report": report}
         must_stand_alone("--masks", others, "compares files that are there already")
-        result = evaluate_masks(masks, truth)
+        result = evaluate_masks(masks, truth, families=families, task=task.value if task else None)
     else:
         raise RecipeError(
             "What is to be scored? Give a run and a folder, `ushape evaluate RUN DATA`, or two folders of masks, "
@@ -65,4 +73,4 @@ def _write(result: Evaluation, json: Path | None, csv: Path | None) -> None:
     if json:
         write_whole(json, as_json(result.to_dict()) + "\n")
     if csv:
-        result.table.write_csv(csv)
+        result.write_csv(csv)

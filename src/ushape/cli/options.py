@@ -26,7 +26,9 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `ush
 Minutes = Annotated[float | None, typer.Option(help=f"Of training; {DEFAULT_MINUTES:g} where no budget is given.")]
 Steps = Annotated[int | None, typer.Option(help="Of training, in place of minutes.")]
 Width = Annotated[int | None, typer.Option(help="Channels of the network's first level.")]
-RecipeFile = Annotated[Path | None, typer.Option(metavar="FILE.toml", help="All settings; flags overrule it.")]
+RecipeFile = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="All settings, or unet-2015, the paper's; flags overrule it.")
+]
 Include = Annotated[
     str | None, typer.Option(metavar="GLOB", help="Only images whose names match; several patterns with commas.")
 ]

@@ -15,8 +15,10 @@ from ushape.cli.text import say, say_facts, say_json
 from ushape.data.pair import counted
 from ushape.errors import RecipeError, UshapeError
 from ushape.images.source import open_image
-from ushape.predict.files import Job, MaskWritten, find_images
+from ushape.predict.files import Job, MaskWritten, TileDone
+from ushape.predict.formats import ABOUT, formats_named
 from ushape.predict.proof import prove as proving
+from ushape.predict.sources import find_images
 
 _LISTED = 20  # results, by name; of more, only how many
 
@@ -29,6 +31,10 @@ def predict(
         bool, typer.Option("--probability", help="Also the probability of each class, as TIFF.")
     ] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also a PNG of each mask over its image.")] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help=f"Also what others read: {', '.join(ABOUT)}; several with commas."),
+    ] = None,
     flips: Flips = None,
     precision: Precision = PrecisionChoice.exact,
     memory: Memory = None,
@@ -38,7 +44,10 @@ def predict(
     prove: Annotated[bool, typer.Option("--prove", help="Show that the tile size does not change the answer.")] = False,
     json: Json = False,
 ) -> None:
-    """Segment images of any size. Masks have the values of the training masks, and their images' names."""
+    """Segment images of any size. Masks have the values of the training masks, and their images' names.
+
+    A network that tells objects apart numbers them: masks are TIFFs with 0 for the background, 1, 2, … for objects.
+    """
     if out is None and not prove:
         raise RecipeError("Where to? Give a folder for the masks: --out MASKS (or --prove, which writes nothing).")
     if prove and precision is PrecisionChoice.fast:
@@ -54,14 +63,17 @@ def predict(
                 raise typer.Exit(1)
     if out is None:
         return
-    job = Job(predictor, pages, out, probability=probability, overlay=overlay, overwrite=overwrite)
-    written = _written(job, len(pages))
+    formats = formats_named(format) if format is not None else ()
+    job = Job(predictor, pages, out, probability=probability, overlay=overlay, formats=formats, overwrite=overwrite)
+    written, together = _written(job, len(pages)), list(job.formats.together.values())
     if json:
-        say_json({"run": str(run), "masks": [{"image": str(w.page.path), "files": w.paths} for w in written]})
+        masks = [{"image": str(w.page.path), "files": w.paths} for w in written]
+        say_json({"run": str(run), "masks": masks, "together": together})
         return
     say_facts([(str(w.page.path), ", ".join(map(str, w.paths))) for w in written[:_LISTED]])
     if len(written) > _LISTED:
         say(f"  … and {len(written) - _LISTED} more in {out}")
+    say_facts([("all images", ", ".join(map(str, together)))] if together else [])
 
 
 def _written(job: Job, pages: int) -> list[MaskWritten]:
@@ -73,9 +85,9 @@ def _written(job: Job, pages: int) -> list[MaskWritten]:
             for event in job.events():
                 if isinstance(event, MaskWritten):
                     written.append(event)
-                    continue
-                bar.show((seen + event.done / event.total) / pages, event.page.name)
-                seen += event.done == event.total
+                elif isinstance(event, TileDone):
+                    bar.show((seen + event.done / event.total) / pages, event.page.name)
+                    seen += event.done == event.total
     except (UshapeError, KeyboardInterrupt):
         if written:
             done = f"{len(written)} of {counted(len(job.files), 'file')}"

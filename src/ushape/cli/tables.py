@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -12,6 +14,7 @@ from rich.table import Table
 from ushape.cli.text import say, say_facts
 from ushape.data.pair import counted, listed
 from ushape.evaluate import Evaluation
+from ushape.metrics.families import Measures
 from ushape.models.anatomy import Anatomy, Layer
 from ushape.predict.proof import Compared
 
@@ -44,8 +47,20 @@ def say_evaluation(evaluation: Evaluation) -> None:
     if evaluation.roc_auc is not None:
         say(f"  ROC AUC {evaluation.roc_auc:.4f}, average precision {evaluation.average_precision:.4f}")
         say(f"  best F1 {evaluation.best_f1:.4f} at threshold {evaluation.best_threshold:.3f}, chosen on these images")
+    for measures in evaluation.measures:
+        say_measures(measures)
     if names := evaluation.trained_on:
         say(f"warning: the network was trained on {listed(names)}; the scores flatter it.")
+
+
+def say_measures(measures: Measures) -> None:
+    """One family of scores: means over images, and the figure of the folder where the field reports one."""
+    table = _table(measures.family, "images", "mean (95 % interval)", "folder")
+    for name, figure in measures.figures().items():
+        counts = sum(not math.isnan(image.get(name, math.nan)) for image in measures.images)
+        shown = {key: None if math.isnan(value) else value for key, value in asdict(figure).items()}
+        table.add_row(name.replace("_", " "), str(counts), _with_interval(shown), _score(shown["pooled"]))
+    _print(table)
 
 
 def say_proof(compared: Compared, *, err: bool = False) -> bool:

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ushape.data.drawn import Drawn, all_drawn, in_view
 from ushape.data.folder import Survey
@@ -29,7 +28,7 @@ from ushape.data.mask_values import (
 from ushape.data.pair import Fault, Merge, Pair, counted, every_error
 from ushape.errors import DataError
 from ushape.images.source import read_mask
-from ushape.labels import IGNORED, Labels
+from ushape.labels import IGNORED, Labels, connected_regions
 
 Task = Literal["semantic", "instances"]
 
@@ -167,9 +166,7 @@ def read_objects(pair: Pair, annotation: Annotation) -> NDArray[np.int32]:
     elif annotation.numbered:
         numbers[:] = _one_mask(pair, coloured=False)
     else:
-        for number in annotation.labels.foreground:
-            parts, _ = ndimage.label(classes == number)
-            numbers[parts > 0] = parts[parts > 0] + numbers.max()
+        numbers = connected_regions(classes)
     numbers[(classes == 0) | (classes == IGNORED)] = 0
     return numbers
 

@@ -34,17 +34,21 @@ class Targets:
 
     def of(self, classes: Tensor, objects: Tensor) -> tuple[Tensor, Tensor | None]:
         """(N, h + 2·reach, w + 2·reach) classes and objects → (N, h, w) classes, and float32 weights if any."""
+        rim = slice(self.reach_px, classes.shape[-1] - self.reach_px)
+        asked, weights = self.everywhere(classes, objects)
+        return asked[:, rim, rim], None if weights is None else weights[:, rim, rim]
+
+    def everywhere(self, classes: Tensor, objects: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, H, W) classes and objects → the same of all pixels, as if nothing lay beyond them."""
         known, numbers = classes.cpu().numpy(), objects.cpu().numpy()
         ignored = known == IGNORED
         if self.apart:
             numbers = separated(numbers)
             known = np.where(ignored, known, numbers > 0).astype(np.uint8)
-        rim = slice(self.reach_px, known.shape[-1] - self.reach_px)
-        asked = torch.from_numpy(known[:, rim, rim]).to(classes.device)
+        asked = torch.from_numpy(known).to(classes.device)
         if self.borders is None:
             return asked, None
-        weights = self._weights(self.borders, known, numbers, ignored)
-        return asked, torch.from_numpy(weights[:, rim, rim]).to(classes.device)
+        return asked, torch.from_numpy(self._weights(self.borders, known, numbers, ignored)).to(classes.device)
 
     def _weights(
         self, form: BorderForm, known: NDArray[np.uint8], numbers: NDArray[np.integer], ignored: NDArray[np.bool_]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ushape.metrics.families import Measures
 from ushape.metrics.table import Table
 
 
@@ -24,7 +26,7 @@ class Evaluation:
 
     roc_auc, average_precision: of the foreground's probability. best_f1, best_threshold: of the best single threshold,
     which is chosen on these very images and so flatters. trained_on: evaluated images whose pixels the
-    network was trained on, under whatever name.
+    network was trained on, under whatever name. measures: the further families of scores.
     """
 
     table: Table
@@ -33,9 +35,20 @@ class Evaluation:
     best_f1: float | None = None
     best_threshold: float | None = None
     trained_on: tuple[str, ...] = ()
+    measures: tuple[Measures, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; figures that nothing defines (of a truth that is all one class) are None."""
         figures = {n: getattr(self, n) for n in ("roc_auc", "average_precision", "best_f1", "best_threshold")}
         defined = {name: None if value is None or math.isnan(value) else value for name, value in figures.items()}
-        return {**self.table.to_dict(), **defined, "trained_on": list(self.trained_on)}
+        measures = [each.to_dict() for each in self.measures]
+        return {**self.table.to_dict(), **defined, "trained_on": list(self.trained_on), "measures": measures}
+
+    def write_csv(self, path: Path) -> None:
+        """One line per image, complete or not there: the scores of pixels, then those of each family."""
+        columns = {
+            f"{each.family} {name}": [image.get(name, math.nan) for image in each.images]
+            for each in self.measures
+            for name in each.figures()
+        }
+        self.table.write_csv(path, columns)

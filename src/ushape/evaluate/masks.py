@@ -6,27 +6,41 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ushape.data.annotation import Task
 from ushape.data.mask_values import MOST_CLASSES, Tally, are_object_numbers, together, two_scales
 from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
 from ushape.images.source import SUFFIXES, Page, is_coloured, open_image, pages, read_mask
+from ushape.labels import IGNORED, connected_regions
+from ushape.metrics.families import FamilyName, Judged, family, measured
 from ushape.metrics.table import Row, Table
 
 _ROWS_AT_A_TIME = 1024
 
 
-def evaluate_masks(masks: Path, truth: Path, *, ignored_values: Sequence[int] = ()) -> Evaluation:
+def evaluate_masks(
+    masks: Path,
+    truth: Path,
+    *,
+    ignored_values: Sequence[int] = (),
+    families: Sequence[FamilyName] | None = None,
+    task: Task | None = None,
+) -> Evaluation:
     """Two folders of masks with equal stems and values, or two files, held against each other.
 
-    ignored_values: of the truth; their pixels count nowhere. Overlays and probabilities that `ushape predict` wrote
-    beside its masks are left out. Raises DataError, naming every file, for masks without a partner, that cannot be
-    read, or of different size.
+    Where one side numbers objects, both are taken for objects: connected regions where the other does not number them.
+    task: "instances" where values number objects and may be taken for classes, or the reverse, "semantic".
+    ignored_values: of the truth; their pixels count nowhere. families: scores beside those of pixels; left out, those
+    of objects where objects are numbered. Overlays and probabilities that `ushape predict` wrote beside its masks are
+    left out. Raises DataError, naming every file, for masks without a partner, that cannot be read, or of different
+    size.
     """
     faults: list[str] = []
     predicted, wanted = _masks_in(masks, faults), _masks_in(truth, faults)
@@ -39,10 +53,10 @@ def evaluate_masks(masks: Path, truth: Path, *, ignored_values: Sequence[int] = 
     if not both:
         faults.append("no mask has a partner")
     coloured = _any_is_coloured([*predicted.values(), *wanted.values()])
-    met = {}
+    met: dict[str, _Meeting] = {}
     for name in both:
         try:
-            met[name] = _meetings(predicted[name], wanted[name], coloured)
+            met[name] = _Meeting.of(predicted[name], wanted[name], coloured, ignored_values)
         except ImageError as error:
             faults.append(str(error))
     if faults:
@@ -51,51 +65,118 @@ def evaluate_masks(masks: Path, truth: Path, *, ignored_values: Sequence[int] = 
             + "\n  ".join(faults)
             + "\nGive two folders whose masks have equal names and sizes."
         )
-    counted = {name: {pair: n for pair, n in of.items() if pair[0] not in ignored_values} for name, of in met.items()}
-    values = _class_values(counted, masks, truth)
-    rows = [Row(name, name, _confusion(of, values)) for name, of in counted.items()]
-    return Evaluation(Table(tuple(rows), _class_names(values, coloured)))
+    meaning = _meaning(list(met.values()), masks, truth, coloured, task)
+    rows = [Row(name, name, meaning.confusion(of)) for name, of in met.items()]
+    by_default: tuple[FamilyName, ...] = ("objects",) if meaning.numbered else ()
+    judges = {name: family(name, meaning.names) for name in (by_default if families is None else families)}
+    for of in met.values() if judges else []:
+        image = meaning.judged(of)
+        for judge in judges.values():
+            judge.add(image)
+    measures = tuple(measured(name, judge, [(n, n) for n in both]) for name, judge in judges.items())
+    return Evaluation(Table(tuple(rows), meaning.names), measures=measures)
 
 
-Meetings = Mapping[tuple[int, int], int]
-"""How many pixels have which value in the truth and which in the mask."""
+@dataclass(frozen=True)
+class _Meeting:
+    """A mask and its truth: how many pixels have which value in (truth, mask), and the tally of each side."""
+
+    mask: Page
+    truth: Page
+    coloured: bool
+    ignored_values: Sequence[int]
+    pixels: Mapping[tuple[int, int], int]
+    tallies: tuple[Tally, Tally]
+
+    @staticmethod
+    def of(mask: Page, truth: Page, coloured: bool, ignored_values: Sequence[int]) -> _Meeting:
+        shapes = [open_image(page.path, page.index).shape for page in (mask, truth)]
+        if shapes[0] != shapes[1]:
+            (height, width), (true_height, true_width) = shapes
+            raise ImageError(f"{mask} has {height} x {width} pixels, but {truth} has {true_height} x {true_width}")
+        predicted, wanted = (read_mask(page.path, page.index, coloured=coloured) for page in (mask, truth))
+        met: Counter[tuple[int, int]] = Counter()
+        for top in range(0, len(wanted), _ROWS_AT_A_TIME):
+            rows = slice(top, top + _ROWS_AT_A_TIME)
+            codes, counts = np.unique(wanted[rows].astype(np.int64) << 32 | predicted[rows], return_counts=True)
+            found = zip(codes.tolist(), counts.tolist(), strict=True)
+            met.update({(code >> 32, code & 0xFFFFFFFF): n for code, n in found if code >> 32 not in ignored_values})
+        counts_here = ~np.isin(wanted, ignored_values)
+        tallies = Tally.of(wanted, counts_here), Tally.of(predicted, counts_here)
+        return _Meeting(mask, truth, coloured, ignored_values, met, tallies)
+
+    def read(self) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+        """(H, W) values of the truth and of the mask."""
+        truth, mask = (read_mask(p.path, p.index, coloured=self.coloured) for p in (self.truth, self.mask))
+        return truth, mask
 
 
-def _meetings(mask: Page, truth: Page, coloured: bool) -> Meetings:
-    shapes = [open_image(page.path, page.index).shape for page in (mask, truth)]
-    if shapes[0] != shapes[1]:
-        (height, width), (true_height, true_width) = shapes
-        raise ImageError(f"{mask} has {height} x {width} pixels, but {truth} has {true_height} x {true_width}")
-    predicted, wanted = (read_mask(page.path, page.index, coloured=coloured) for page in (mask, truth))
-    met: Counter[tuple[int, int]] = Counter()
-    for top in range(0, len(wanted), _ROWS_AT_A_TIME):
-        rows = slice(top, top + _ROWS_AT_A_TIME)
-        codes, counts = np.unique(wanted[rows].astype(np.int64) << 32 | predicted[rows], return_counts=True)
-        met.update({(int(code >> 32), int(code & 0xFFFFFFFF)): int(n) for code, n in zip(codes, counts, strict=True)})
-    return met
+@dataclass(frozen=True)
+class _Meaning:
+    """What the values mean: classes, or objects, which truth and masks may number or not."""
+
+    names: tuple[str, ...]
+    values: Sequence[int]
+    numbered: tuple[bool, bool] | None
+
+    def confusion(self, met: _Meeting) -> NDArray[np.int64]:
+        """(K, K) pixel counts, rows the truth."""
+        matrix = np.zeros((len(self.names), len(self.names)), dtype=np.int64)
+        for (wanted, predicted), pixels in met.pixels.items():
+            matrix[self._class_of(wanted), self._class_of(predicted)] += pixels
+        return matrix
+
+    def judged(self, met: _Meeting) -> Judged:
+        """Both sides as class maps and as object maps."""
+        values = met.read()
+        ignored = np.isin(values[0], met.ignored_values)
+        truth, answer = (self._classes(side) for side in values)
+        truth[ignored] = IGNORED
+        objects = [
+            side if numbered else connected_regions(classes)
+            for side, classes, numbered in zip(values, (truth, answer), self.numbered or (False, False), strict=True)
+        ]
+        spacing = open_image(met.truth.path, met.truth.index).spacing
+        return Judged(truth, answer, objects[0], objects[1], (answer == 1).astype(np.float32), spacing)
+
+    def _classes(self, side: NDArray[np.integer]) -> NDArray[np.uint8]:
+        if self.numbered:
+            return (side > 0).astype(np.uint8)
+        classes = np.full(side.shape, IGNORED, dtype=np.uint8)
+        for number, value in enumerate(self.values):
+            classes[side == value] = number
+        return classes
+
+    def _class_of(self, value: int) -> int:
+        return int(value > 0) if self.numbered else self.values.index(value)
 
 
-def _confusion(met: Meetings, values: Sequence[int]) -> NDArray[np.int64]:
-    matrix = np.zeros((len(values), len(values)), dtype=np.int64)
-    for (wanted, predicted), pixels in met.items():
-        matrix[values.index(wanted), values.index(predicted)] += pixels
-    return matrix
+def _meaning(met: Sequence[_Meeting], masks: Path, truth: Path, coloured: bool, task: Task | None) -> _Meaning:
+    """What the values are; DataError where they are neither classes nor objects, or not the same classes."""
+    sides = [[of.tallies[side] for of in met] for side in (0, 1)]
+    if not together(sides[0]).values.size:
+        raise DataError(f"All pixels of the truth in {truth} are ignored. Leave fewer values out.")
+    numbered = tuple(
+        len(together(tallies).values) > 2 if task == "instances" else not coloured and are_object_numbers(tallies)
+        for tallies in sides
+    )
+    if task == "instances" or (any(numbered) and task is None):
+        return _Meaning(("background", "object"), (), (numbered[0], numbered[1]))
+    values = _class_values(sides, masks, truth)
+    return _Meaning(_class_names(values, coloured), values, None)
 
 
-def _class_values(met: Mapping[str, Meetings], masks: Path, truth: Path) -> list[int]:
-    """Every value of masks and truth; DataError where these are no classes, or not the same ones."""
-    every = []
-    for side, place in enumerate((truth, masks)):
-        tallies = [_tally(of, side) for of in met.values()]
-        values = together(tallies).values.tolist()
-        if not values:
-            raise DataError(f"All pixels of the truth in {truth} are ignored. Leave fewer values out.")
-        if len(values) > MOST_CLASSES or are_object_numbers(tallies):
+def _class_values(sides: Sequence[Sequence[Tally]], masks: Path, truth: Path) -> list[int]:
+    """Every value of truth and masks; DataError where these are no classes, or not the same ones."""
+    every = [together(tallies) for tallies in sides]
+    for tally, place in zip(every, (truth, masks), strict=True):
+        if len(tally.values) > MOST_CLASSES:
             raise DataError(
-                f"The masks in {place} hold {len(values)} values, up to {max(values)}: they number objects, or their "
-                "edges are blurred. Classes can be compared here: save objects as 255 on 0, masks as PNG or TIFF."
+                f"The masks in {place} hold {len(tally.values)} values, up to {tally.values.max()}. That is too "
+                f"many for classes (at most {MOST_CLASSES}), and they do not look like objects: edges are blurred, it "
+                "seems. Save masks as PNG or TIFF with one value per class; if they number objects, ask for the task "
+                "'instances'."
             )
-        every.append(together(tallies))
     if any(two_scales(every)):
         listings = [listed(map(str, tally.values.tolist())) for tally in every]
         raise DataError(
@@ -103,15 +184,6 @@ def _class_values(met: Mapping[str, Meetings], masks: Path, truth: Path) -> list
             "under other numbers, it seems. Save both with the same values."
         )
     return sorted({value for tally in every for value in tally.values.tolist()})
-
-
-def _tally(met: Meetings, side: int) -> Tally:
-    """The values of the truth (side 0) or of the mask (side 1)."""
-    pixels: Counter[int] = Counter()
-    for pair, n in met.items():
-        pixels[pair[side]] += n
-    counts = np.array([pixels[value] for value in sorted(pixels)], dtype=np.int64)
-    return Tally(np.array(sorted(pixels), dtype=np.int64), counts, inner=counts)
 
 
 def _class_names(values: Sequence[int], coloured: bool) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -156,18 +156,24 @@ class Table:
         """`to_dict` as a file, complete or not there."""
         write_whole(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
-    def write_csv(self, path: Path) -> None:
-        """One line per image, complete or not there: foreground means, then each class; undefined scores are empty."""
+    def write_csv(self, path: Path, columns: Mapping[str, Sequence[float]] | None = None) -> None:
+        """One line per image, complete or not there: foreground means, then each class; undefined scores are empty.
+
+        columns: more scores by name, one per image, which come last.
+        """
+        further = dict(columns or {})
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(
             ["name", "group", "pixels", "pixel_accuracy"]
             + [f"mean_{measure}" for measure in MEASURES]
             + [f"{measure} {name}" for name in self.class_names for measure in MEASURES]
+            + list(further)
         )
-        for row, scores in zip(self.rows, self.scores, strict=True):
+        for number, (row, scores) in enumerate(zip(self.rows, self.scores, strict=True)):
             numbers = [scores.pixel_accuracy, *_foreground(scores)]
             numbers += [score for of_class in _per_class(scores) for score in of_class]
+            numbers += [column[number] for column in further.values()]
             cells = ["" if math.isnan(number) else number for number in numbers]
             writer.writerow([row.name, row.group, int(row.confusion.sum()), *cells])
         write_whole(path, text.getvalue().encode(errors="surrogateescape"))  # names keep the bytes they have on disk
@@ -185,6 +191,17 @@ class Table:
             **{f"mean_{measure}": score for measure, score in zip(MEASURES, _foreground(scores), strict=True)},
             "confusion": row.confusion.tolist(),
         }
+
+
+def figure_of(values: Sequence[float], groups: Sequence[str], pooled: float, *, seed: int = 0) -> Figure:
+    """The mean over images of a score that is NaN where undefined, with its interval by the rule above.
+
+    >>> figure_of([1.0, 0.5, float("nan")], ["a", "b", "c"], pooled=0.7).mean
+    0.75
+    """
+    numbered = np.unique(list(groups), return_inverse=True)[1]
+    column = np.array(values, dtype=np.float64)[:, None]
+    return _figures(column, (pooled,), numbered, np.random.default_rng(seed))[0]
 
 
 def _per_class(scores: PixelScores) -> list[tuple[float, ...]]:

@@ -1,12 +1,8 @@
-"""Image files → mask files: a folder, a file, a pattern or a stack in; a mask per image out, under the image's stem."""
+"""Image files → mask files, one for each, under the image's stem; and whatever else is wanted beside them."""
 
 from __future__ import annotations
 
-import glob
-import os
-import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,15 +13,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
-from ushape.atomic import output_error, replacing
+from ushape.atomic import replacing
 from ushape.errors import ImageError, OutputError
 from ushape.geometry.tiles import Window
 from ushape.images.sink import MaskSink, create_mask
-from ushape.images.source import SUFFIXES, ImageSource, Page, open_image, pages
+from ushape.images.source import ImageSource, Page, open_image
 from ushape.images.stack import MaskStack, StackPage
 from ushape.labels import Labels
+from ushape.predict.destination import check_folder, check_names
+from ushape.predict.formats import Collected, FormatName, Formats
+from ushape.predict.object_map import ObjectMap
 from ushape.predict.picture import Picture
-from ushape.predict.tiled import Predictor
+from ushape.predict.tiled import Predicted, Predictor
 
 _LARGEST_PNG = 64 * 2**20  # pixels: beyond, a mask goes to TIFF, which needs no memory
 
@@ -53,34 +52,21 @@ class Sink(Protocol):
     def write(self, window: Window, pixels: NDArray[np.generic]) -> None: ...
 
 
-def find_images(places: Iterable[str]) -> list[Page]:
-    """The images of folders, files and patterns (`*.tif`), every page of a stack, in the order of their names.
+OpenMask = Callable[[DTypeLike], Sink]
+"""Opens the mask of an image, once it is known how large the numbers are that it must hold."""
 
-    Raises ImageError, naming every place that holds none and every file that cannot be opened.
-    """
-    faults: list[str] = []
-    files: dict[str, Path] = {}  # by absolute path: what two places share is predicted once
-    for place in places:
-        try:
-            files |= {os.path.abspath(file): file for file in _files_in(place)}
-        except ImageError as error:
-            faults.append(str(error))
-    found: list[Page] = []
-    for file in files.values():
-        try:
-            open_image(file)
-            found += pages(file)
-        except ImageError as error:
-            faults.append(str(error))
-    if faults:
-        raise ImageError("\n".join(faults))
-    return found
+
+class ReadsObjects(Protocol):
+    """Who wants to know the objects too."""
+
+    def add_objects(self, window: Window, numbers: NDArray[np.unsignedinteger]) -> None: ...
 
 
 class Job:
-    """All masks of a list of images, into one folder.
+    """All masks of a list of images, into one folder; of a network that tells objects apart, their object maps.
 
     probability: also float32 TIFFs of each foreground class. overlay: also a PNG of the mask over the image.
+    formats: also what other programs read; each image's maps are then held in memory whole.
     Raises, before anything is computed: ImageError, naming every image that the network cannot take; OutputError where
     results exist (unless `overwrite`), where two images would make the same file, or where `out` cannot be written.
     """
@@ -93,19 +79,27 @@ class Job:
         *,
         probability: bool = False,
         overlay: bool = False,
+        formats: Collection[FormatName] = (),
         overwrite: bool = False,
     ) -> None:
-        self.predictor, self.out = predictor, out
+        self.predictor, self.out, self.rule = predictor, out, predictor.trained.object_rule
         self.probability, self.overlay, self.overwrite = probability, overlay, overwrite
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
+        self.formats = Formats(
+            formats, self.files, out, self._labels, objects=self.rule is not None, overwrite=overwrite
+        )
         self._check_images()
-        self._check_names()
-        self._check_place()
+        made = {file[0].path: self._made_of(file) for file in self.files}
+        check_names(made, out)
+        check_folder(out, made, self.formats.together.values(), overwrite=overwrite)
 
     def events(self) -> Iterator[TileDone | MaskWritten]:
-        """Predict, image after image; each file appears whole or not at all."""
-        for file in self.files:
-            yield from self._stack(file) if len(file) > 1 else self._image(file[0])
+        """Predict, image after image; each file appears whole or not at all, `formats.together` at the end."""
+        with self.formats.opened():
+            for file in self.files:
+                with self.formats.of(file):
+                    yield from self._stack(file) if len(file) > 1 else self._image(file[0])
+                yield MaskWritten(file[0], tuple(self._made_of(file)))
 
     def paths(self, page: Page) -> dict[str, Path]:
         """The files made of an image: "mask", then "probability CLASS" and "overlay" where wanted."""
@@ -116,7 +110,12 @@ class Job:
             made["overlay"] = self.out / f"{page.name}_overlay.png"
         return made
 
-    def _image(self, page: Page) -> Iterator[TileDone | MaskWritten]:
+    def _made_of(self, file: list[Page]) -> list[Path]:
+        """Every file of an image or stack, those that a stack shares once."""
+        every = [path for page in file for path in self.paths(page).values()]
+        return list(dict.fromkeys([*every, *self.formats.paths(file)]))
+
+    def _image(self, page: Page) -> Iterator[TileDone]:
         source, paths = open_image(page.path, page.index), self.paths(page)
 
         def sink(path: Path, what: str, dtype: DTypeLike, channels: int = 1) -> MaskSink:
@@ -130,17 +129,19 @@ class Job:
                 overwrite=self.overwrite,
             )
 
-        with ExitStack() as files:  # the mask comes first, so that it is the last to take its name
-            mask = files.enter_context(sink(paths["mask"], "mask", *self._mask_type))
+        with ExitStack() as masks, ExitStack() as files:  # the mask is the last to take its name
             probabilities = {
                 k: files.enter_context(sink(paths[f"probability {k}"], self._probability_of(k), np.float32))
                 for k in self._wanted()
             }
             picture = files.enter_context(replacing(paths["overlay"])) if self.overlay else None
-            yield from self._fill(page, source, mask, probabilities, picture)
-        yield MaskWritten(page, tuple(paths.values()))
 
-    def _stack(self, file: list[Page]) -> Iterator[TileDone | MaskWritten]:
+            def open_mask(dtype: DTypeLike) -> Sink:
+                return masks.enter_context(sink(paths["mask"], "mask", dtype, self._channels))
+
+            yield from self._fill(page, source, open_mask, probabilities, picture)
+
+    def _stack(self, file: list[Page]) -> Iterator[TileDone]:
         paths = self.paths(file[0])
         with ExitStack() as files:
             masks = files.enter_context(MaskStack(paths["mask"], overwrite=self.overwrite))
@@ -151,9 +152,6 @@ class Job:
             for page in file:
                 picture = files.enter_context(replacing(self.paths(page)["overlay"])) if self.overlay else None
                 yield from self._page(page, masks, maps, picture)
-        overlays = [self.paths(page)["overlay"] for page in file] if self.overlay else []
-        whole = [path for name, path in paths.items() if name != "overlay"]
-        yield MaskWritten(file[0], (*whole, *overlays))
 
     def _page(
         self, page: Page, masks: MaskStack, maps: Mapping[int, MaskStack], picture: Path | None
@@ -161,29 +159,85 @@ class Job:
         source = open_image(page.path, page.index)
 
         def sink(stack: MaskStack, what: str, dtype: DTypeLike, channels: int = 1) -> StackPage:
+            if self.rule and dtype != np.uint16:
+                raise OutputError(
+                    f"{page} has more than 65,535 objects, which the 16 bits of a stack's pages cannot number. "
+                    "Save its pages as single images."
+                )
             about = self._description(what, page)
             return stack.page(source.shape, dtype, channels=channels, spacing=source.spacing, description=about)
 
         with ExitStack() as sinks:
-            mask = sinks.enter_context(sink(masks, "mask", *self._mask_type))
             probabilities = {
                 k: sinks.enter_context(sink(maps[k], self._probability_of(k), np.float32)) for k in self._wanted()
             }
-            yield from self._fill(page, source, mask, probabilities, picture)
+
+            def open_mask(dtype: DTypeLike) -> Sink:
+                return sinks.enter_context(sink(masks, "mask", dtype, self._channels))
+
+            yield from self._fill(page, source, open_mask, probabilities, picture)
 
     def _fill(
-        self, page: Page, source: ImageSource, mask: Sink, probabilities: Mapping[int, Sink], picture: Path | None
+        self,
+        page: Page,
+        source: ImageSource,
+        open_mask: OpenMask,
+        probabilities: Mapping[int, Sink],
+        picture: Path | None,
     ) -> Iterator[TileDone]:
         shown = Picture(source) if picture is not None else None
-        for tile in self.predictor.tiles(source):
-            mask.write(tile.window, self._labels.decode(tile.classes))
-            for k, sink in probabilities.items():
-                sink.write(tile.window, tile.probability[k])
-            if shown is not None:
-                shown.add(tile)
-            yield TileDone(page, tile.done, tile.total)
+        collected = Collected(source.shape) if self.formats.names else None
+
+        def tiles() -> Iterator[Predicted]:
+            for tile in self.predictor.tiles(source):
+                for k, sink in probabilities.items():
+                    sink.write(tile.window, tile.probability[k])
+                for reader in (shown, collected):
+                    if reader is not None:
+                        reader.add(tile)
+                yield tile
+
+        readers = [reader for reader in (shown, collected) if reader is not None]
+        yield from (
+            self._objects(page, source, tiles(), open_mask, readers)
+            if self.rule
+            else self._classes(page, tiles(), open_mask)
+        )
         if shown is not None and picture is not None:
             Image.fromarray(shown.drawn(self._labels)).save(picture, format="PNG")
+        if collected is not None:
+            self.formats.add(page, collected)
+
+    def _classes(self, page: Page, tiles: Iterator[Predicted], open_mask: OpenMask) -> Iterator[TileDone]:
+        mask = open_mask(self._labels.mask_dtype)
+        for tile in tiles:
+            mask.write(tile.window, self._labels.decode(tile.classes))
+            yield TileDone(page, tile.done, tile.total)
+
+    def _objects(
+        self,
+        page: Page,
+        source: ImageSource,
+        tiles: Iterator[Predicted],
+        open_mask: OpenMask,
+        readers: Sequence[ReadsObjects],
+    ) -> Iterator[TileDone]:
+        assert self.rule is not None
+        memory = self.predictor.memory_bytes
+        with ObjectMap(self.paths(page)["mask"], source.shape, self.rule, memory_bytes=memory) as found:
+            total = 0
+            for tile in tiles:
+                found.write(tile.window, tile.probability[1])
+                total = tile.total + 1  # to find the objects is the last step
+                yield TileDone(page, tile.done, total)
+            for _ in found.find():
+                pass
+            mask = open_mask(found.dtype)
+            for window, numbers in found.windows():
+                mask.write(window, numbers)
+                for reader in readers:
+                    reader.add_objects(window, numbers)
+        yield TileDone(page, total, total)
 
     @property
     def _labels(self) -> Labels:
@@ -194,10 +248,12 @@ class Job:
         return self._labels.foreground if self.probability else range(0)
 
     @property
-    def _mask_type(self) -> tuple[DTypeLike, int]:
-        return self._labels.mask_dtype, 3 if self._labels.coloured else 1
+    def _channels(self) -> int:
+        return 3 if self._labels.coloured and not self.rule else 1
 
     def _mask_suffix(self, page: Page) -> str:
+        if self.rule:
+            return ".tif"
         small = self._largest[page.path] <= _LARGEST_PNG and self._labels.mask_dtype in (np.uint8, np.uint16)
         return ".png" if small and page.path.suffix.lower() not in (".tif", ".tiff", ".npy") else ".tif"
 
@@ -222,72 +278,6 @@ class Job:
                 faults.append(str(error))
         if faults:
             raise ImageError("\n".join(faults))
-
-    def _check_names(self) -> None:
-        of_stem, of_name = defaultdict(list), defaultdict(list)
-        for file in self.files:
-            of_stem[file[0].path.stem].append(str(file[0].path))
-            for path in {path for page in file for path in self.paths(page).values()}:
-                of_name[path.name].append(str(file[0].path))
-        clashes = {tuple(images) for images in (*of_stem.values(), *of_name.values()) if len(images) > 1}
-        if clashes:
-            raise OutputError(
-                f"These images would make files of the same name in {self.out}: "
-                f"{'; '.join(' and '.join(images) for images in sorted(clashes))}. "
-                "Rename some, or predict them into folders of their own."
-            )
-
-    def _check_place(self) -> None:
-        planned = [path for file in self.files for page in file for path in self.paths(page).values()]
-        images = {_identity(file[0].path) for file in self.files}
-        existing = sorted({path for path in planned if path.exists()})
-        if any(_identity(path) in images for path in existing):
-            raise OutputError(f"The masks would take the place of the images in {self.out}. Choose another folder.")
-        if existing and not self.overwrite:
-            raise OutputError(
-                f"{self.out} already holds {len(existing)} of these results "
-                f"({', '.join(path.name for path in existing[:5])}{', …' if len(existing) > 5 else ''}). "
-                "Replace them with --overwrite, or choose another folder."
-            )
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise output_error(self.out, error) from error
-        try:
-            tempfile.TemporaryFile(dir=self.out).close()
-        except OSError as error:
-            raise output_error(planned[0], error) from error
-
-
-def _files_in(place: str) -> list[Path]:
-    path, kinds = Path(place), " ".join(sorted(SUFFIXES))
-    try:
-        if path.is_dir():
-            inside = sorted(f for f in path.iterdir() if _is_image(f) and not f.name.startswith("."))
-            if not inside:
-                raise ImageError(
-                    f"{place}: no image there of a kind we read ({kinds}); folders within it are not searched. "
-                    "Name the folder that holds the images."
-                )
-            return inside
-        if path.exists():
-            return [path]
-        matching = sorted(f for f in map(Path, glob.glob(place)) if _is_image(f))
-    except OSError as error:
-        raise ImageError(f"{place} cannot be looked into: {error.strerror}. Check that you may read it.") from error
-    if not matching:
-        raise ImageError(f"{place}: no image there, by this name or pattern; we read {kinds}. Check the name.")
-    return matching
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and file.is_file()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Of the file itself, under whatever name, link or spelling."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
 
 
 def _of_class(labels: Labels, number: int) -> str:

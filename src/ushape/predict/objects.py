@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import reconstruction
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from ushape.errors import ImageError, SizeError
@@ -23,7 +23,6 @@ from ushape.object_rule import ObjectRule
 Numbers = NDArray[np.signedinteger]
 
 _ROUNDING = 1e-5  # probabilities blended in float32 may leave 0…1 by a few 1e-7; further out they are something else
-_SAME_DEPTH_PX = 1e-9  # what d - (d - h) may miss of h in float64
 _SIDES = ndimage.generate_binary_structure(2, 1)
 _SIDES_AND_CORNERS = ndimage.generate_binary_structure(2, 2)
 
@@ -111,14 +110,14 @@ def _seeds(
     else:
         walled = np.pad(inside, 1)  # the border of the image ends a region, too
         depth_px = ndimage.distance_transform_edt(walled)[1:-1, 1:-1]
-        high, elevation = _peaks(depth_px, rule.seed_depth_px), -depth_px
+        high, elevation = inside & _peaks(depth_px, rule.seed_depth_px), -depth_px
     return ndimage.label(high, structure=_SIDES)[0], elevation
 
 
 def _peaks(depth_px: NDArray[np.float64], least_px: float) -> NDArray[np.bool_]:
-    """The h-maxima: tops from which every way to a higher one first goes down by at least this much."""
+    """The extended h-maxima: connected tops, out of which every way to another as high goes down by more than this."""
     cut = np.maximum(depth_px - least_px, 0)
-    peaks: NDArray[np.bool_] = depth_px - reconstruction(cut, depth_px, footprint=_SIDES) >= least_px - _SAME_DEPTH_PX
+    peaks: NDArray[np.bool_] = local_maxima(reconstruction(cut, depth_px, footprint=_SIDES), footprint=_SIDES)
     return peaks
 
 
@@ -145,8 +144,8 @@ def _flooded(
     """Each region divided between its seeds; one with less than two is one object.
 
     scikit-image floods equally low seeds in an order that depends on all others, those of other regions included. So
-    seeds are sunk to depths of their own, in reading order; they are lowest among their neighbours as it is. What lies
-    within a seed has nothing to flood, and waits until the end: that halves the time.
+    seeds are sunk to depths of their own, the lowest first, equals in reading order; they are lowest among their
+    neighbours as it is. What lies within a seed has nothing to flood, and waits until the end: that halves the time.
     """
     region_of = np.zeros(int(seeds.max(initial=0)) + 1, dtype=np.int32)
     region_of[seeds] = regions
@@ -156,6 +155,7 @@ def _flooded(
     within = ndimage.binary_erosion(rims, structure=_SIDES)
     rims &= ~within
     places = np.flatnonzero(rims)
+    places = places[np.argsort(sunk.flat[places], kind="stable")]
     sunk.flat[places] = np.floor(sunk.min(initial=0)) - np.arange(len(places), 0, -1)
     divided = watershed(sunk, np.where(rims, seeds, 0), mask=shared & ~within)
     divided = np.where(within, seeds, divided)

@@ -25,6 +25,7 @@ from ushape.geometry.tiles import Tile, Window, keep_within, plan
 from ushape.images.source import ImageSource, from_array, read_mirrored
 from ushape.models.segmenter import Segmenter
 from ushape.predict.flips import mean_over_flips
+from ushape.predict.objects import find_objects
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _LARGEST_TILE = 2048  # pixels of input a side: beyond, a tile saves next to nothing and progress gets coarse
@@ -104,8 +105,13 @@ class Predictor:
         return classes, probability
 
     def segment(self, image: NDArray[np.generic]) -> NDArray[np.integer]:
-        """(H, W) or (H, W, C) image of any size → (H, W) mask with the values of the training masks."""
+        """(H, W) or (H, W, C) image of any size → (H, W) mask with the values of the training masks.
+
+        Of a network that tells objects apart: (H, W) int32, objects 1, 2, … in the order of their first pixels.
+        """
         source = from_array(image, "the image")
+        if self.trained.object_rule is not None:
+            return find_objects(self.whole(source)[1][1], self.trained.object_rule)
         classes = np.empty(source.shape, dtype=np.uint8)
         for tile in self.tiles(source):
             classes[tile.window.slices] = tile.classes

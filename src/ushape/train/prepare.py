@@ -121,8 +121,16 @@ def prepare(root: Path, recipe: Recipe) -> Prepared:
 
 def truths_of(pairs: Sequence[Pair], annotation: Annotation) -> tuple[Truth, ...]:
     """The pairs as images to be scored on."""
+    apart = annotation.task == "instances"
     return tuple(
-        Truth(p.name, p.group, open_image(p.image.path, p.image.index), read_classes(p, annotation)) for p in pairs
+        Truth(
+            pair.name,
+            pair.group,
+            open_image(pair.image.path, pair.image.index),
+            read_classes(pair, annotation),
+            read_objects(pair, annotation) if apart else None,
+        )
+        for pair in pairs
     )
 
 

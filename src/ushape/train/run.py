@@ -23,19 +23,19 @@ import torch
 from ushape import checkpoint
 from ushape.atomic import output_error, write_whole
 from ushape.checkpoint import Trained
-from ushape.data.borders import class_balance
-from ushape.data.patches import PatchSampler
-from ushape.data.targets import Targets
 from ushape.device import faster_precision
 from ushape.errors import CheckpointError, OutputError, RecipeError, TrainingError
 from ushape.metrics.table import Table
 from ushape.models import build
+from ushape.object_rule import ObjectRule
 from ushape.predict.tiled import Predictor
-from ushape.recipe import Recipe, TrainingRecipe, merged, read
+from ushape.recipe import Recipe, merged, read
 from ushape.train import validate
+from ushape.train.choose import ObjectsChosen, choose_objects
 from ushape.train.diary import Diary
 from ushape.train.loop import Event, Trainer, Validated, fit
-from ushape.train.prepare import Prepared, prepare
+from ushape.train.prepare import prepare
+from ushape.train.sampling import class_weights, patch_sampler
 
 FILES = ("recipe.toml", "best.safetensors", "last.safetensors", "state.safetensors", "log.csv", "report.html")
 _SAVE_EVERY_SECONDS = 120
@@ -71,8 +71,11 @@ class Run:
         self._begin(resume)
         self._diary.begin(self.trainer.step, self.trainer.validated_step)
 
-    def events(self) -> Iterator[Event]:
-        """Train; after each validation the checkpoints are on disk. Raises TrainingError if the loss is lost."""
+    def events(self) -> Iterator[Event | ObjectsChosen]:
+        """Train; after each validation the checkpoints are on disk. Raises TrainingError if the loss is lost.
+
+        Where objects are told apart, the last event is how; it is in the checkpoints, too.
+        """
         saved = self.trainer.seconds
         try:
             for event in fit(self.trainer, self._validate):
@@ -83,6 +86,7 @@ class Run:
                     self._save_state()
                     saved = self.trainer.seconds
                 yield event
+            yield from self._choose_objects()
         except GeneratorExit:
             self._save_state()
             raise
@@ -101,25 +105,13 @@ class Run:
             classes=prepared.annotation.labels.classes,
             **self.recipe.model.options,
         ).placed(device)
-        sampler = PatchSampler(
-            prepared.examples,
-            model.footprint,
-            output_size=settings.output_size,
-            batch=settings.batch,
-            augmentation=self.recipe.augmentation,
-            seed=self.recipe.seed,
-            device=device,
-            foreground_fraction=settings.foreground_fraction,
-            targets=_targets(prepared, settings),
-        )
         assert settings.precision != "auto"
-        apart_from_borders = settings.class_weights == "balanced" and settings.border_weights == "none"
         return Trainer(
             model,
             settings,
-            sampler,
+            patch_sampler(prepared, self.recipe, model.footprint, device),
             precision=settings.precision,
-            class_weights=torch.tensor(_balanced(prepared), device=device) if apart_from_borders else None,
+            class_weights=class_weights(prepared, settings, device),
         )
 
     def _begin(self, resume: bool) -> None:
@@ -142,6 +134,19 @@ class Run:
         self._write("last.safetensors", scores)
         if event.best:
             self._write("best.safetensors", scores)
+
+    def _choose_objects(self) -> Iterator[ObjectsChosen]:
+        if self.prepared.annotation.task != "instances":
+            return
+        best = checkpoint.read(self.out / "best.safetensors", self.trainer.device)
+        chosen = choose_objects(Predictor(best), self.prepared.truths)
+        if chosen is None:
+            return
+        for name in ("best.safetensors", "last.safetensors"):
+            trained = checkpoint.read(self.out / name)
+            about = {**trained.provenance, "object_score": chosen.score, "object_images": chosen.images}
+            checkpoint.write(self.out / name, replace(trained, object_rule=chosen.rule, provenance=about))
+        yield chosen
 
     def _write(self, name: str, scores: Mapping[str, Any]) -> None:
         trained = self._trained(self.trainer.model, scores)
@@ -178,7 +183,8 @@ class Run:
             "command": self.command,
             "validation_scores": scores,
         }
-        return Trained(model, prepared.annotation.labels, prepared.intensity, self.recipe, provenance)
+        rule = ObjectRule() if prepared.annotation.task == "instances" else None  # until the best one is chosen
+        return Trained(model, prepared.annotation.labels, prepared.intensity, self.recipe, provenance, rule)
 
 
 def _with_precision(wanted: Recipe, device: torch.device) -> Recipe:
@@ -256,25 +262,3 @@ def _check_same_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> Non
         f"The training to be resumed was on other images. {' '.join(d for d in differences if d)} "
         "Resume with the images it began with, or start anew with --overwrite."
     )
-
-
-def _targets(prepared: Prepared, settings: TrainingRecipe) -> Targets | None:
-    """What becomes of objects, where the examples have them."""
-    apart, borders = prepared.annotation.task == "instances", settings.border_weights
-    if not apart and borders == "none":
-        return None
-    even = (1.0,) * prepared.annotation.labels.classes
-    return Targets(
-        apart=apart,
-        borders=None if borders == "none" else borders,
-        class_weights=_balanced(prepared) if settings.class_weights == "balanced" else even,
-    )
-
-
-def _balanced(prepared: Prepared) -> tuple[float, ...]:
-    """What a pixel of each class weighs so that all classes weigh alike."""
-    classes = prepared.annotation.labels.classes
-    counts = torch.zeros(classes, dtype=torch.int64)
-    for example in prepared.examples:
-        counts += torch.bincount(example.classes.flatten(), minlength=256)[:classes]
-    return tuple(class_balance(counts.tolist()))

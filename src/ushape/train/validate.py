@@ -16,12 +16,16 @@ from ushape.predict.tiled import Predictor
 
 @dataclass(frozen=True)
 class Truth:
-    """An annotated image to score against: (H, W) class numbers, and the group it belongs to."""
+    """An annotated image to score against: (H, W) class numbers, and the group it belongs to.
+
+    objects: (H, W) numbers of its objects, where they are to be told apart.
+    """
 
     name: str
     group: str
     source: ImageSource
     classes: NDArray[np.uint8]
+    objects: NDArray[np.integer] | None = None
 
 
 def scored(predictor: Predictor, truths: Sequence[Truth]) -> Iterator[Row]:

@@ -1,0 +1,154 @@
+"""A job's answers in the forms that other programs read, beside its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ushape.errors import RecipeError
+from ushape.geometry.tiles import Window
+from ushape.images.source import Page
+from ushape.labels import Labels
+from ushape.predict.challenges import CtcFolder, IsbiStack, ctc_folder, isbi_stack
+from ushape.predict.coco import Coco, coco_file
+from ushape.predict.geojson import write_geojson
+from ushape.predict.rois import RoiZip, roi_zip
+from ushape.predict.shapes import Shapes
+from ushape.predict.tiled import Predicted
+
+FormatName = Literal["geojson", "rois", "coco", "ctc", "isbi2012"]
+
+ABOUT: dict[FormatName, str] = {
+    "geojson": "outlines for QuPath",
+    "rois": "regions for Fiji and ImageJ",
+    "coco": "one COCO file of all images",
+    "ctc": "masks of the Cell Tracking Challenge",
+    "isbi2012": "the stack of the EM challenge",
+}
+_TOGETHER: dict[FormatName, str] = {"coco": "coco.json", "ctc": "ctc", "isbi2012": "isbi2012.tif"}
+
+
+class Collected:
+    """One image's answer, whole: (H, W) class map, foreground probability, and objects where they are told apart."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.classes = np.zeros(shape, dtype=np.uint8)
+        self.foreground = np.zeros(shape, dtype=np.float32)
+        self.objects: NDArray[np.uint32] | None = None
+
+    def add(self, tile: Predicted) -> None:
+        self.classes[tile.window.slices] = tile.classes
+        self.foreground[tile.window.slices] = 1 - tile.probability[0]
+
+    def add_objects(self, window: Window, numbers: NDArray[np.unsignedinteger]) -> None:
+        if self.objects is None:
+            self.objects = np.zeros(self.classes.shape, dtype=np.uint32)
+        self.objects[window.slices] = numbers
+
+
+class Formats:
+    """The wanted formats of a job: `opened` around all of it, `of` around each file, `add` for each page.
+
+    objects: whether objects are told apart. Raises RecipeError, before anything is computed, for a format that these
+    answers do not have.
+    """
+
+    def __init__(
+        self,
+        names: Collection[FormatName],
+        files: Sequence[Sequence[Page]],
+        out: Path,
+        labels: Labels,
+        *,
+        objects: bool,
+        overwrite: bool,
+    ) -> None:
+        _check(names, labels, objects)
+        self.names = [name for name in get_args(FormatName) if name in names]
+        self.together = {name: out / _TOGETHER[name] for name in self.names if name in _TOGETHER}
+        self._files, self._out, self._labels, self._overwrite = files, out, labels, overwrite
+        self._coco: Coco | None = None
+        self._ctc: CtcFolder | None = None
+        self._isbi: IsbiStack | None = None
+        self._rois: RoiZip | None = None
+
+    def paths(self, file: Sequence[Page]) -> list[Path]:
+        """The files made of one image or stack alone."""
+        outlines = [self._geojson(page) for page in file] if "geojson" in self.names else []
+        return outlines + ([self._zip(file)] if "rois" in self.names else [])
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Files of all images together, complete on a clean end or absent."""
+        places, overwrite = self.together, self._overwrite
+        with ExitStack() as files:
+            if "coco" in places:
+                self._coco = files.enter_context(coco_file(places["coco"], self._labels, overwrite=overwrite))
+            if "ctc" in places:
+                images = [page.name for file in self._files for page in file]
+                self._ctc = files.enter_context(ctc_folder(places["ctc"], images, overwrite=overwrite))
+            if "isbi2012" in places:
+                self._isbi = files.enter_context(isbi_stack(places["isbi2012"], overwrite=overwrite))
+            yield
+
+    @contextmanager
+    def of(self, file: Sequence[Page]) -> Iterator[None]:
+        """The files of one image or stack alone."""
+        with ExitStack() as files:
+            if "rois" in self.names:
+                self._rois = files.enter_context(roi_zip(self._zip(file), self._labels, overwrite=self._overwrite))
+            yield
+
+    def add(self, page: Page, answer: Collected) -> None:
+        """One image, or one page of a stack."""
+        shapes = Shapes(page.path.name if page.name == page.path.stem else page.name, answer.objects, answer.classes)
+        if "geojson" in self.names:
+            write_geojson(self._geojson(page), shapes, self._labels, overwrite=self._overwrite)
+        if self._rois is not None:
+            self._rois.add(shapes)
+        if self._coco is not None:
+            self._coco.add(shapes)
+        if self._ctc is not None and answer.objects is not None:
+            self._ctc.add(page.name, answer.objects)
+        if self._isbi is not None:
+            self._isbi.add(page.name, answer.foreground)
+
+    def _geojson(self, page: Page) -> Path:
+        return self._out / f"{page.name}.geojson"
+
+    def _zip(self, file: Sequence[Page]) -> Path:
+        return self._out / f"{file[0].path.stem}_rois.zip"
+
+
+def formats_named(text: str) -> tuple[FormatName, ...]:
+    """Names with commas between; RecipeError, with all there are, for another.
+
+    >>> formats_named("coco, geojson")
+    ('geojson', 'coco')
+    """
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in asked if name not in get_args(FormatName)]
+    if unknown or not asked:
+        raise RecipeError(
+            f"There is no format {', '.join(unknown) or 'without a name'}. There are: "
+            + "; ".join(f"{name} ({about})" for name, about in ABOUT.items())
+        )
+    return tuple(name for name in get_args(FormatName) if name in asked)
+
+
+def _check(names: Collection[FormatName], labels: Labels, objects: bool) -> None:
+    if "ctc" in names and not objects:
+        raise RecipeError(
+            "The Cell Tracking Challenge takes numbered objects, and this network was not trained to tell them apart. "
+            "Train with --task instances, or leave ctc out."
+        )
+    if "isbi2012" in names and labels.classes != 2:
+        raise RecipeError(
+            f"The EM challenge takes one class, the inside of cells; this network has {labels.classes - 1}: "
+            f"{', '.join(labels.names[1:])}. Leave isbi2012 out."
+        )
