@@ -23,10 +23,11 @@ class ObjectRule:
 
     method: "components" takes each connected part for one object, "watershed" divides it between its seeds. seeds: the
     connected parts that reach `seed_threshold`, flooded down the probability; or the places furthest from the border
-    of the part, flooded down the distance to it. seed_depth_px: by more than this the way from one such place to another
-    must come nearer to the border before each is a seed. fill_holes: what an object encloses belongs to it. smallest_px: objects of
-    fewer pixels are removed. grow_px: how far objects grow in the end, without merging: a network that was taught a
-    line of background between touching objects leaves one. Numbers that the method does not use stay without effect.
+    of the part, flooded down the distance to it. seed_depth_px: the way from one such place to another must come nearer
+    to the border by more than this, or they are one seed. fill_holes: what an object encloses belongs to it.
+    smallest_px: objects of fewer pixels are removed. grow_px: how far objects grow in the end, without merging: a
+    network that was taught a line of background between touching objects leaves one, and a high threshold parts more.
+    Numbers that the method does not use have no effect.
     """
 
     method: Method = "components"
