@@ -11,7 +11,7 @@ import torch
 import typer
 
 from ushape.cli.bar import Bar, clock
-from ushape.cli.facts import plan_facts, rule_in_words
+from ushape.cli.facts import plan_facts
 from ushape.cli.interruption import Interruption
 from ushape.cli.text import say, say_facts, say_faults
 from ushape.recipe import Recipe
@@ -67,9 +67,8 @@ class _Course:
 
     def show(self, event: Event | ObjectsChosen) -> None:
         if isinstance(event, ObjectsChosen):
-            self._bar.note(
-                f"objects: {rule_in_words(event.rule)}; average precision {event.score:.4f} over IoU .5 … .9"
-            )
+            about = f"average precision {event.score:.4f} over IoU .5 … .9"
+            self._bar.note(f"objects: {event.rule.in_words()}; {about}")
             return
         if isinstance(event, Stepped):
             before = event.loss if self._loss is None else self._loss

@@ -7,7 +7,6 @@ from typing import Any
 
 from ushape.checkpoint import Trained
 from ushape.data.pair import counted
-from ushape.object_rule import ObjectRule
 from ushape.train.prepare import Plan
 
 
@@ -25,26 +24,6 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def rule_in_words(rule: ObjectRule) -> str:
-    """How objects are found.
-
-    >>> rule_in_words(ObjectRule())
-    'connected regions of p >= 0.5, holes filled'
-    """
-    words = [f"connected regions of p >= {rule.threshold:g}"]
-    if rule.by_probability:
-        words.append(f"divided between seeds of p >= {rule.seed_threshold:g}")
-    if rule.by_distance:
-        words.append(f"divided between places {rule.seed_depth_px:g} px deeper than what lies between them")
-    if rule.fill_holes:
-        words.append("holes filled")
-    if rule.smallest_px > 1:
-        words.append(f"from {rule.smallest_px} px up")
-    if rule.grow_px:
-        words.append(f"grown by {rule.grow_px} px")
-    return ", ".join(words)
-
-
 def trained_json(trained: Trained) -> dict[str, Any]:  # Any: JSON
     """All that a checkpoint holds beside the weights."""
     return {
@@ -60,7 +39,7 @@ def trained_facts(trained: Trained) -> list[tuple[str, str]]:
     """What a network tells apart, and where it comes from."""
     labels, about = trained.labels, trained.provenance
     values = (f"#{v:06x}" if labels.coloured else str(v) for v in labels.values)
-    objects = [("objects", rule_in_words(trained.object_rule))] if trained.object_rule else []
+    objects = [("objects", trained.object_rule.in_words())] if trained.object_rule else []
     return [
         (
             "classes",
