@@ -240,27 +240,25 @@ class Slices:
 
 
 class SaliencyFamily:
-    """The scores of salient object detection; maps are not stretched, as ours are probabilities already."""
+    """The scores of salient object detection; maps are not stretched, as ours are probabilities already.
+
+    An image whose truth counts nowhere has none of them.
+    """
 
     def __init__(self) -> None:
         self._scores = Saliency(stretch=False)
-        self._images: list[ImageSaliency] = []
+        self._images: list[ImageSaliency | None] = []
 
     def add(self, image: Judged) -> None:
-        self._images.append(self._scores.add(image.truth == 1, image.foreground, image.ignored))
+        counts = bool((image.truth != IGNORED).any())
+        self._images.append(self._scores.add(image.truth == 1, image.foreground, image.ignored) if counts else None)
 
     def of_images(self) -> list[dict[str, float]]:
-        return [
-            {
-                "mae": image.mean_absolute_error,
-                "max_f": image.max_f,
-                "weighted_f": image.weighted_f,
-                "s_measure": image.s_measure,
-            }
-            for image in self._images
-        ]
+        return [_saliency_scores(image) for image in self._images]
 
     def of_folder(self) -> dict[str, float]:
+        if not any(self._images):
+            return {"max_f": math.nan}
         return {"max_f": self._scores.scores().max_f_of_mean_precision_recall}
 
 
@@ -273,6 +271,15 @@ def _object_scores(matching: Matching) -> dict[str, float]:
         "aggregated_jaccard": matching.aggregated_jaccard(),
         "seg": matching.seg(),
         "det": matching.det(),
+    }
+
+
+def _saliency_scores(image: ImageSaliency | None) -> dict[str, float]:
+    return {
+        "mae": image.mean_absolute_error if image else math.nan,
+        "max_f": image.max_f if image else math.nan,
+        "weighted_f": image.weighted_f if image else math.nan,
+        "s_measure": image.s_measure if image else math.nan,
     }
 
 
