@@ -81,3 +81,11 @@ def test_numbers_beyond_what_we_take_are_refused_with_the_mend(folder) -> None:
     annotation = understood(folder, numbered(1, 2**31, dtype=np.uint32), numbered(1, 2))
     with pytest.raises(DataError, match=r"a.tif has mask values from 0 to 2147483648.*Number objects from 1 up"):
         annotation.require()
+
+
+def test_many_classes_are_told_to_look_like_objects(folder) -> None:
+    annotation = understood(folder, numbered(*range(1, 13)), numbered(*range(1, 13)))
+    (fault,) = annotation.faults
+    assert annotation.task == "semantic" and fault.severity == "warning"
+    assert fault.message.startswith("The 13 mask values up to 12 are taken for classes, but they could number objects.")
+    assert "'instances'" in fault.message

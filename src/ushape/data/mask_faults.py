@@ -15,6 +15,8 @@ from ushape.data.pair import Fault, counted, error, listed, warning
 from ushape.images.source import read_mask
 from ushape.labels import Labels
 
+_MOST_USUAL = 9  # values in masks that show classes; of more, some number objects
+
 
 def ignored_faults(drawn: Sequence[Drawn], ignored_values: Sequence[int]) -> list[Fault]:
     """Values to be ignored that no mask has."""
@@ -38,11 +40,12 @@ def value_faults(drawn: Sequence[Drawn], mains: Sequence[int], task: str | None)
         return [_too_many(values, drawn)]
     faults = _mixed(drawn) + _blurred(drawn, mains)
     largest = {max(tally.values.tolist(), default=0) for tally in tallies} - {0}
-    if task is None and not mains and len(largest) > 2 and can_be_object_numbers(tallies):
+    look_alike = len(largest) > 2 and can_be_object_numbers(tallies)
+    if task is None and not mains and (look_alike or len(values) > _MOST_USUAL):
         faults.append(
             warning(
-                f"Mask values up to {max(values)} are taken for classes, but they could number objects: "
-                "masks hold 1 to n, and n differs. If so, ask for the task 'instances'.",
+                f"The {len(values)} mask values up to {max(values)} are taken for classes, but they could number objects"
+                f"{': masks hold 1 to n, and n differs' if look_alike else ''}. If so, ask for the task 'instances'.",
                 files,
             )
         )

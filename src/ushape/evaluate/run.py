@@ -50,6 +50,8 @@ class RunEvaluation:
         self._empty_families()
         found = survey(data, include=include, group_by=recipe.data.group_by or None)
         task = None if recipe.data.task == "auto" else recipe.data.task
+        if predictor.trained.object_rule:
+            task = "instances"  # a few masks alone may not show that they number objects
         annotation = annotate(found, task=task, ignored_values=recipe.data.ignored_values)
         annotation.require()
         _check_known(annotation, labels, data)
