@@ -39,7 +39,7 @@ from ushape.predict.regions import CrossingRegions, Region
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 
 _BYTES_PER_PIXEL = {"components": 40, "probability": 110, "distance": 140}
-"""Of memory for a strip or a region, by its seeds; 31, 90 and 118 were the most that noise and smooth fields took."""
+"""Of memory for a strip or a region, by its seeds; 33, 92 and 118 were the most that noise and smooth fields took."""
 
 _MOST_IN_UINT16 = np.iinfo(np.uint16).max
 _MOST_PIXELS_OF_INT32 = 2**32 - 2  # at most every second pixel is an object: any two have a pixel of neither between
@@ -231,7 +231,7 @@ class ObjectMap:
         if regions and needed > self.memory_bytes:
             raise SizeError(
                 f"{self.path.name} has a connected region of {' x '.join(map(str, largest.shape))} pixels, from row "
-                f"{largest.start[0]} and column {largest.start[1]}. Dividing it takes {needed / 2**20:.0f} MiB of "
+                f"{largest.start[0]} and column {largest.start[1]}. Dividing it takes {-(-needed // 2**20)} MiB of "
                 f"memory, and {self.memory_bytes / 2**20:.0f} MiB are allowed. Allow more, or raise the threshold of "
                 f"the rule above {self.rule.threshold:g}, so that regions come apart."
             )

@@ -173,9 +173,12 @@ def _filled(objects: NDArray[np.int32], taken: NDArray[np.bool_], smallest_px: i
 
     What an object encloses ends in a row above its own last: in the order of their last rows, the inner come first.
     """
-    filled = objects.copy()
-    boxes = [(box, k) for k, box in enumerate(ndimage.find_objects(filled), start=1) if box is not None]
-    for box, k in sorted(boxes, key=lambda found: found[0][0].stop):
+    boxes = [(box, k) for k, box in enumerate(ndimage.find_objects(objects), start=1) if box is not None]
+    wide = [(box, k) for box, k in boxes if min(side.stop - side.start for side in box) > 2]
+    narrow = np.ones(int(objects.max(initial=0)) + 1, dtype=bool)  # these enclose nothing, and may be many
+    narrow[[k for _, k in wide]] = False
+    filled = np.where(narrow[objects], _without_small(objects, smallest_px), objects)
+    for box, k in sorted(wide, key=lambda found: found[0][0].stop):
         part = filled[box]
         part[_enclosed(part == k) & (part == 0) & ~taken[box]] = k
         if np.count_nonzero(part == k) < smallest_px:

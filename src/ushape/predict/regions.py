@@ -1,4 +1,4 @@
-"""Regions of the foreground that cross from strip to strip of an image, and are whole only at the end."""
+"""Regions of the foreground that reach a border between strips of an image, and are whole only at its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Region:
 
 
 class CrossingRegions:
-    """Collects, strip after strip, the parts that touch a border between strips, and joins those that meet there."""
+    """Collects, strip after strip, the parts that reach a border between strips, and joins those that meet there."""
 
     def __init__(self, height: int) -> None:
         self._height, self._count = height, 0
@@ -34,7 +34,7 @@ class CrossingRegions:
         self._last_row: Ids | None = None
 
     def parts(self, inside: NDArray[np.bool_], top: int) -> Ids:
-        """(h, W) foreground of the strip that begins at row `top` → the ids, from 1, of the parts that cross; else 0.
+        """(h, W) foreground of the strip that begins at row `top` → the ids, from 1, of the parts that do; else 0.
 
         Strips come from top to bottom. A part is all that connects within the strip.
         """
