@@ -11,6 +11,7 @@ from ushape.checkpoint import Trained
 from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models import build
+from ushape.object_rule import ObjectRule
 from ushape.recipe import ModelRecipe, PredictionRecipe, Recipe
 
 TWO = Labels(("background", "cell"), (0, 255))
@@ -18,10 +19,16 @@ TWO = Labels(("background", "cell"), (0, 255))
 
 @pytest.fixture(scope="session")
 def make_trained() -> Callable[..., Trained]:
-    """make_trained(labels=…, channels=…, dtype=…, flips=…, depth=…, …): the last are options of U-Net."""
+    """make_trained(labels=…, channels=…, dtype=…, flips=…, object_rule=…, …): the rest are options of U-Net."""
 
     def make(
-        *, labels: Labels = TWO, channels: int = 1, dtype: str = "uint8", flips: bool = False, **options: object
+        *,
+        labels: Labels = TWO,
+        channels: int = 1,
+        dtype: str = "uint8",
+        flips: bool = False,
+        object_rule: ObjectRule | None = None,
+        **options: object,
     ) -> Trained:
         options = {"width": 3, "depth": 2, **options}
         with torch.random.fork_rng():
@@ -34,6 +41,6 @@ def make_trained() -> Callable[..., Trained]:
         model.head.weight.data.mul_(0.3)  # logits of a few units, as trained networks have, rather than of tens
         intensity = Intensity((120.0,) * channels, (70.0,) * channels, dtype)
         recipe = Recipe(model=ModelRecipe("unet", options), prediction=PredictionRecipe(flips=flips))
-        return Trained(model.placed(torch.device("cpu")), labels, intensity, recipe)
+        return Trained(model.placed(torch.device("cpu")), labels, intensity, recipe, object_rule=object_rule)
 
     return make

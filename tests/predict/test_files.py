@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -16,11 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ushape.checkpoint import Trained
-from ushape.errors import ImageError, OutputError
-from ushape.images.source import Page, open_image, pages, read_mask
+from ushape.data.borders import separated
+from ushape.errors import ImageError, OutputError, SizeError
+from ushape.images.source import open_image, pages, read_mask
 from ushape.labels import Labels
-from ushape.predict import files, picture
+from ushape.object_rule import ObjectRule
+from ushape.predict import files, object_map, picture
 from ushape.predict.files import Job, MaskWritten, TileDone
+from ushape.predict.objects import find_objects
 from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
 
@@ -78,63 +80,6 @@ def damaged(path: Path) -> Path:
         file.seek(last)
         file.write(b"\xff" * 30)
     return path
-
-
-# Which images
-
-
-def test_a_folder_a_file_and_a_pattern(images: Path):
-    everything = [images / name for name in ("a.png", "b.jpg", "c.tif", "d.npy")]
-    assert [p.path for p in find_images([str(images)])] == everything
-    assert [p.path for p in find_images([str(images / "c.tif")])] == [images / "c.tif"]
-    assert [p.path for p in find_images([str(images / "*.[jp]*g")])] == everything[:2]
-    assert [p.path for p in find_images([str(images / "*")])] == everything
-
-
-def test_a_stack_is_found_page_by_page(tmp_path: Path):
-    stack = save(tmp_path / "s.tif", noise(3, 8, 9))
-    assert find_images([str(tmp_path)]) == [Page(stack, index, 3) for index in range(3)]
-    assert len(find_images([str(save(tmp_path / "n.npy", noise(4, 8, 9)))])) == 4
-
-
-def test_what_two_places_share_is_found_once(images: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(images.parent)
-    places = ["images", str(images / "a.png"), "./images/../images/c.tif", "images/*.npy"]
-    assert [p.path.name for p in find_images(places)] == ["a.png", "b.jpg", "c.tif", "d.npy"]
-
-
-def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path):
-    file = save(tmp_path / "a[1].png", noise(4, 4))
-    assert [p.path for p in find_images([str(file)])] == [file]
-
-
-def test_every_place_and_file_at_fault_is_named_at_once(images: Path):
-    (images / "empty.png").touch()
-    (images / "cut.tif").write_bytes((images / "c.tif").read_bytes()[:300])
-    (images / "text.jpg").write_text("no JPEG")
-    (images.parent / "bare").mkdir()
-    places = [images, images.parent / "bare", images.parent / "absent.tif", images / "*.gif", images / "notes.txt"]
-    with pytest.raises(ImageError) as refused:
-        find_images(map(str, places))
-    lines = str(refused.value).splitlines()
-    assert len(lines) == 7
-    for words in [
-        "bare: no image there of a kind we read (.bmp ",
-        "folders within it are not searched. Name the folder",
-        "absent.tif: no image there, by this name or pattern; we read .bmp",
-        "*.gif: no image there, by this name or pattern",
-        "cut.tif claims 9 x 50 pixels",
-        "empty.png is empty (0 bytes)",
-        "text.jpg is no PNG, JPEG, BMP or GIF",
-        "notes.txt has the suffix '.txt'; we read",
-    ]:
-        assert any(words in line for line in lines), words
-
-
-def test_a_folder_that_may_not_be_listed_is_named(images: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Path, "iterdir", failing(errno.EACCES))
-    with pytest.raises(ImageError, match=r"images cannot be looked into: Permission denied\. Check that you may read"):
-        find_images([str(images)])
 
 
 # What comes out
@@ -320,6 +265,164 @@ def test_one_page_of_a_stack_alone(predictor: Predictor, tmp_path: Path):
     np.testing.assert_array_equal(read_mask(tmp_path / "m" / "s.tif"), predictor.segment(noise(3, 20, 30)[2]))
 
 
+# Objects
+
+
+APART = ObjectRule(threshold=0.46, smallest_px=4)  # of the noise below, no probability is that to within 1e-5
+BY_DISTANCE = ObjectRule("watershed", 0.46, "distance", smallest_px=4, grow_px=1)
+BY_PROBABILITY = ObjectRule("watershed", 0.46, seed_threshold=0.49, fill_holes=False, smallest_px=4)
+
+
+def waves(height: int = 47, width: int = 38) -> NDArray[np.uint8]:
+    """Some tens of blobs under noise."""
+    y, x = np.ogrid[:height, :width]
+    noisy = 120 + 80 * np.sin(y / 3) * np.cos(x / 4) + np.random.default_rng(0).normal(0, 10, (height, width))
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def objects_of(predictor: Predictor, path: Path, index: int = 0) -> NDArray[np.int32]:
+    """Those of the whole probability."""
+    rule = predictor.trained.object_rule
+    assert rule is not None
+    return find_objects(predictor.whole(open_image(path, index))[1][1], rule)
+
+
+@pytest.mark.parametrize("rule", [APART, BY_DISTANCE, BY_PROBABILITY], ids=["apart", "distance", "probability"])
+def test_objects_are_those_of_the_whole_probability_whatever_the_tiles(
+    make_trained: MakeTrained, tmp_path: Path, rule: ObjectRule
+):
+    trained, path = make_trained(object_rule=rule), save(tmp_path / "a.png", waves())
+    whole = Predictor(trained, keep_px=1000)
+    assert np.abs(whole.whole(open_image(path))[1][1] - 0.46).min() > 1e-5
+    for keep_px in (8, 20, 1000):
+        predictor = Predictor(trained, keep_px=keep_px)
+        (mask,) = run(predictor, [path], tmp_path / f"{keep_px}")
+        assert mask.name == "a.tif"  # no PNG, whatever the image was
+        numbers = read_mask(mask)
+        assert open_image(mask).dtype == np.uint16
+        np.testing.assert_array_equal(numbers, objects_of(predictor, path))
+        np.testing.assert_array_equal(numbers, predictor.segment(waves()))
+        if rule is not BY_PROBABILITY:  # which may part equally probable pixels by the last bit
+            np.testing.assert_array_equal(numbers, objects_of(whole, path))
+    assert numbers.max() > 15
+
+
+def test_objects_are_numbered_from_1_in_reading_order(make_trained: MakeTrained, tmp_path: Path):
+    predictor = Predictor(make_trained(object_rule=APART), keep_px=16)
+    (mask,) = run(predictor, [save(tmp_path / "a.tif", waves())], tmp_path / "m")
+    numbers, first = np.unique(read_mask(mask), return_index=True)
+    assert numbers.tolist() == list(range(len(numbers)))
+    assert (np.diff(first[1:]) > 0).all()
+
+
+def test_an_object_map_keeps_the_size_of_a_pixel_and_says_where_it_comes_from(make_trained, tmp_path: Path):
+    tifffile.imwrite(tmp_path / "a.tif", waves(), resolution=(20_000, 10_000), resolutionunit="CENTIMETER")
+    (mask,) = run(Predictor(make_trained(object_rule=APART)), [tmp_path / "a.tif"], tmp_path / "m")
+    assert open_image(mask).spacing == (1.0, 0.5)
+    with tifffile.TiffFile(mask) as tiff:
+        assert tiff.pages[0].description == "mask in a by ushape unet"
+
+
+def test_an_image_without_objects_gives_a_map_of_zeros(make_trained: MakeTrained, tmp_path: Path):
+    rule = ObjectRule(threshold=1.0)
+    (mask,) = run(Predictor(make_trained(object_rule=rule)), [save(tmp_path / "a.png", waves())], tmp_path / "m")
+    assert open_image(mask).dtype == np.uint16
+    np.testing.assert_array_equal(read_mask(mask), np.zeros((47, 38)))
+
+
+def test_objects_have_numbers_even_where_the_masks_were_coloured(make_trained: MakeTrained, tmp_path: Path):
+    labels = Labels(("black", "orange"), (0, 0xFF8001), coloured=True)
+    predictor = Predictor(make_trained(labels=labels, object_rule=APART))
+    (mask,) = run(predictor, [save(tmp_path / "a.png", waves())], tmp_path / "m")
+    assert open_image(mask).channels == 1
+    np.testing.assert_array_equal(read_mask(mask), objects_of(predictor, tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("name", ["s.tif", "s.npy"])
+def test_a_stack_gives_a_stack_of_object_maps_with_all_that_is_wanted_beside(
+    make_trained: MakeTrained, tmp_path: Path, name: str
+):
+    predictor, out = Predictor(make_trained(object_rule=APART), keep_px=16), tmp_path / "m"
+    stack = np.stack([waves(), waves()[::-1], noise(47, 38).astype(np.uint8)])
+    written = run(predictor, [save(tmp_path / name, stack)], out, probability=True, overlay=True)
+    assert names(out) == ["s.tif", *(f"s_00{n}_overlay.png" for n in range(3)), "s_probability.tif"]
+    assert sorted(written) == sorted(out.iterdir())
+    for page in pages(out / "s.tif"):
+        assert open_image(page.path, page.index).dtype == np.uint16
+        numbers = read_mask(page.path, page.index)
+        np.testing.assert_array_equal(numbers, objects_of(predictor, tmp_path / name, page.index))
+        probability = open_image(out / "s_probability.tif", page.index).read()[..., 0]
+        np.testing.assert_array_equal(numbers, find_objects(probability, APART))
+
+
+def test_an_overlay_and_a_probability_beside_the_objects_of_one_image(make_trained: MakeTrained, tmp_path: Path):
+    predictor, out = Predictor(make_trained(object_rule=BY_DISTANCE), keep_px=16), tmp_path / "m"
+    run(predictor, [save(tmp_path / "a.png", waves())], out, probability=True, overlay=True)
+    assert names(out) == ["a.tif", "a_overlay.png", "a_probability.tif"]
+    numbers = read_mask(out / "a.tif")
+    stored = open_image(out / "a_probability.tif")
+    assert stored.dtype == np.float32
+    np.testing.assert_array_equal(find_objects(stored.read()[..., 0], BY_DISTANCE), numbers)
+    expected = picture.overlay(waves()[..., None], (separated(numbers) > 0).astype(np.uint8), predictor.trained.labels)
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "a_overlay.png")), expected)
+
+
+def test_more_objects_than_16_bits_number_take_32_in_an_image_and_are_refused_in_a_stack(
+    make_trained: MakeTrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    predictor = Predictor(make_trained(object_rule=APART), keep_px=16)
+    save(tmp_path / "a.png", waves())
+    few, many = noise(47, 38).astype(np.uint8), waves()
+    save(tmp_path / "s.tif", np.stack([few, many]))
+    counts = [int(predictor.segment(image).max()) for image in (few, many)]
+    assert counts[0] < counts[1]
+    monkeypatch.setattr(object_map, "_MOST_IN_UINT16", counts[1] - 1)
+    (mask,) = run(predictor, [tmp_path / "a.png"], tmp_path / "one")
+    assert open_image(mask).dtype == np.uint32
+    np.testing.assert_array_equal(read_mask(mask), objects_of(predictor, tmp_path / "a.png"))
+    with pytest.raises(
+        OutputError, match=r"s\.tif \(page 1 of 0 to 1\) has more than 65,535 objects.*Save its pages as single images"
+    ):
+        run(predictor, [tmp_path / "s.tif"], tmp_path / "stack", probability=True, overlay=True)
+    assert names(tmp_path / "stack") == []
+
+
+@pytest.mark.parametrize("rule", [None, APART], ids=["classes", "objects"])
+@pytest.mark.parametrize("keep_px", [16, 1000])
+def test_the_steps_of_each_page_are_told_one_by_one_and_the_last_once(
+    make_trained: MakeTrained, tmp_path: Path, rule: ObjectRule | None, keep_px: int
+):
+    save(tmp_path / "images" / "a.png", waves())
+    save(tmp_path / "images" / "s.tif", np.stack([waves()] * 2))
+    found = find_images([str(tmp_path / "images")])
+    events = list(Job(Predictor(make_trained(object_rule=rule), keep_px=keep_px), found, tmp_path / "m").events())
+    for page in found:
+        told = [(e.done, e.total) for e in events if isinstance(e, TileDone) and e.page == page]
+        tiles = 1 if keep_px == 1000 else 9
+        total = tiles + (rule is not None)  # to find the objects is the last step
+        assert told == [(n, total) for n in range(1, total + 1)]
+
+
+def test_a_region_that_memory_cannot_hold_leaves_nothing(make_trained: MakeTrained, tmp_path: Path):
+    trained = make_trained(object_rule=ObjectRule(threshold=0.001))  # one region, the whole image
+    save(tmp_path / "a.png", waves())
+    with pytest.raises(
+        SizeError, match=r"a\.tif has a connected region of 47 x 38 pixels.* Allow more, or raise the thr"
+    ):
+        run(Predictor(trained, keep_px=16, memory_bytes=20_000), [tmp_path / "a.png"], tmp_path / "m", probability=True)
+    assert names(tmp_path / "m") == []
+
+
+@pytest.mark.parametrize("after", range(1, 11))
+def test_stopping_while_objects_are_looked_for_leaves_nothing(make_trained: MakeTrained, tmp_path: Path, after: int):
+    predictor = Predictor(make_trained(object_rule=APART), keep_px=16)
+    events = Job(predictor, find_images([str(save(tmp_path / "a.png", waves()))]), tmp_path / "m").events()
+    told = [next(events) for _ in range(after)]
+    events.close()
+    assert isinstance(told[-1], TileDone)
+    assert names(tmp_path / "m") == (["a.tif"] if told[-1].done == told[-1].total else [])
+
+
 # Whole or not at all
 
 
@@ -434,17 +537,6 @@ def test_a_single_result_in_the_way_is_enough(no_work, images: Path, tmp_path: P
     assert names(tmp_path / "m") == sorted([name, "other.tif"])
 
 
-def test_images_of_one_stem_are_named(no_work: Predictor, tmp_path: Path):
-    files = [save(tmp_path / "x" / name, noise(5, 5)) for name in ("a.png", "a.tif", "b.png")]
-    files.append(save(tmp_path / "y" / "b.png", noise(5, 5)))
-    with pytest.raises(OutputError, match="files of the same name") as refused:
-        run(no_work, files, tmp_path / "m")
-    message = str(refused.value)
-    assert "x/a.png and " in message and "x/a.tif; " in message
-    assert "x/b.png and " in message and "y/b.png. Rename some, or predict them into folders of their own" in message
-    assert not (tmp_path / "m").exists()
-
-
 @pytest.mark.parametrize(
     ("first", "second", "options"),
     [
@@ -459,14 +551,10 @@ def test_names_that_meet_only_in_what_is_made_are_refused(no_work, tmp_path: Pat
         run(no_work, places, tmp_path / "m", **options)
 
 
-def test_masks_do_not_take_the_place_of_the_images(no_work: Predictor, images: Path, tmp_path: Path):
+def test_masks_do_not_take_the_place_of_the_images(no_work: Predictor, images: Path):
     before = (images / "c.tif").read_bytes()
-    linked = tmp_path / "linked"
-    linked.symlink_to(images)
-    os.link(images / "c.tif", tmp_path / "hard.tif")
-    for places, out in [([images], images), ([images / "c.tif"], linked), ([tmp_path / "hard.tif"], tmp_path)]:
-        with pytest.raises(OutputError, match=r"would take the place of the images in .*\. Choose another folder"):
-            run(no_work, places, out, overwrite=True)
+    with pytest.raises(OutputError, match=r"would take the place of the images in .*\. Choose another folder"):
+        run(no_work, [images], images, overwrite=True)
     assert (images / "c.tif").read_bytes() == before
 
 
@@ -488,27 +576,3 @@ def test_every_image_that_the_network_cannot_take_is_named_at_once(no_work: Pred
     assert "3 channels, but the network was trained on 1" in lines[1]
     assert "(page 0 of 0 to 2) has float32 pixels" in lines[2]
     assert not (tmp_path / "m").exists()
-
-
-def test_a_file_in_place_of_the_folder_is_named(no_work: Predictor, images: Path, tmp_path: Path):
-    (tmp_path / "m").write_text("a file")
-    with pytest.raises(OutputError, match=r"m cannot be written: File exists\. Choose another place"):
-        run(no_work, [images], tmp_path / "m")
-    with pytest.raises(OutputError, match="cannot be written: Not a directory"):
-        run(no_work, [images], tmp_path / "m" / "deeper")
-
-
-@pytest.mark.parametrize(("number", "words"), [(errno.EACCES, "no permission in"), (errno.EROFS, "no permission in")])
-def test_a_folder_that_may_not_be_written_is_named_before_any_work(
-    no_work: Predictor, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
-):
-    monkeypatch.setattr(tempfile, "TemporaryFile", failing(number))  # root may write anywhere, so chmod shows nothing
-    with pytest.raises(OutputError, match=rf"m/a\.png cannot be written: {words} .*m\. Choose another folder"):
-        run(no_work, [images], tmp_path / "m")
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_is_refused(no_work: Predictor, images: Path, tmp_path: Path):
-    (tmp_path / "m").mkdir(mode=0o500)
-    with pytest.raises(OutputError, match="no permission in"):
-        run(no_work, [images], tmp_path / "m")

@@ -11,8 +11,8 @@ from ushape.atomic import output_error
 from ushape.errors import OutputError
 
 
-def check_names(made: Mapping[Path, Sequence[Path]], out: Path) -> None:
-    """OutputError where two images would make the same file. `made`: the files made of each image."""
+def check_names(made: Mapping[Path, Sequence[Path]], together: Iterable[Path], out: Path) -> None:
+    """OutputError where one file would be made twice. `made`: the files of each image, `together`: those of all."""
     of_stem, of_name = defaultdict(list), defaultdict(list)
     for image, paths in made.items():
         of_stem[image.stem].append(str(image))
@@ -25,6 +25,12 @@ def check_names(made: Mapping[Path, Sequence[Path]], out: Path) -> None:
             f"{'; '.join(' and '.join(images) for images in sorted(clashes))}. "
             "Rename some, or predict them into folders of their own."
         )
+    for path in together:
+        if images := of_name.get(path.name):
+            raise OutputError(
+                f"{out / path.name} would be made of {images[0]}, and of all images together. Rename that image, or "
+                "predict it into a folder of its own."
+            )
 
 
 def check_folder(out: Path, made: Mapping[Path, Sequence[Path]], together: Iterable[Path], *, overwrite: bool) -> None:

@@ -90,15 +90,14 @@ class Job:
         )
         self._check_images()
         made = {file[0].path: self._made_of(file) for file in self.files}
-        check_names(made, out)
+        check_names(made, self.formats.together.values(), out)
         check_folder(out, made, self.formats.together.values(), overwrite=overwrite)
 
     def events(self) -> Iterator[TileDone | MaskWritten]:
         """Predict, image after image; each file appears whole or not at all, `formats.together` at the end."""
         with self.formats.opened():
             for file in self.files:
-                with self.formats.of(file):
-                    yield from self._stack(file) if len(file) > 1 else self._image(file[0])
+                yield from self._stack(file) if len(file) > 1 else self._image(file[0])
                 yield MaskWritten(file[0], tuple(self._made_of(file)))
 
     def paths(self, page: Page) -> dict[str, Path]:
@@ -130,6 +129,7 @@ class Job:
             )
 
         with ExitStack() as masks, ExitStack() as files:  # the mask is the last to take its name
+            files.enter_context(self.formats.of([page]))
             probabilities = {
                 k: files.enter_context(sink(paths[f"probability {k}"], self._probability_of(k), np.float32))
                 for k in self._wanted()
@@ -145,6 +145,7 @@ class Job:
         paths = self.paths(file[0])
         with ExitStack() as files:
             masks = files.enter_context(MaskStack(paths["mask"], overwrite=self.overwrite))
+            files.enter_context(self.formats.of(file))
             maps = {
                 k: files.enter_context(MaskStack(paths[f"probability {k}"], overwrite=self.overwrite))
                 for k in self._wanted()
@@ -159,7 +160,7 @@ class Job:
         source = open_image(page.path, page.index)
 
         def sink(stack: MaskStack, what: str, dtype: DTypeLike, channels: int = 1) -> StackPage:
-            if self.rule and dtype != np.uint16:
+            if self.rule and dtype == np.uint32:
                 raise OutputError(
                     f"{page} has more than 65,535 objects, which the 16 bits of a stack's pages cannot number. "
                     "Save its pages as single images."

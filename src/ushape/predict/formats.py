@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, get_args
@@ -10,13 +10,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ushape.atomic import replacing
 from ushape.errors import RecipeError
 from ushape.geometry.tiles import Window
 from ushape.images.source import Page
 from ushape.labels import Labels
 from ushape.predict.challenges import CtcFolder, IsbiStack, ctc_folder, isbi_stack
 from ushape.predict.coco import Coco, coco_file
-from ushape.predict.geojson import write_geojson
+from ushape.predict.geojson import feature_collection
 from ushape.predict.rois import RoiZip, roi_zip
 from ushape.predict.shapes import Shapes
 from ushape.predict.tiled import Predicted
@@ -43,7 +44,7 @@ class Collected:
 
     def add(self, tile: Predicted) -> None:
         self.classes[tile.window.slices] = tile.classes
-        self.foreground[tile.window.slices] = 1 - tile.probability[0]
+        self.foreground[tile.window.slices] = tile.probability[1:].sum(axis=0)
 
     def add_objects(self, window: Window, numbers: NDArray[np.unsignedinteger]) -> None:
         if self.objects is None:
@@ -76,6 +77,7 @@ class Formats:
         self._ctc: CtcFolder | None = None
         self._isbi: IsbiStack | None = None
         self._rois: RoiZip | None = None
+        self._of_file = ExitStack()
 
     def paths(self, file: Sequence[Page]) -> list[Path]:
         """The files made of one image or stack alone."""
@@ -98,17 +100,19 @@ class Formats:
 
     @contextmanager
     def of(self, file: Sequence[Page]) -> Iterator[None]:
-        """The files of one image or stack alone."""
-        with ExitStack() as files:
+        """The files of one image or stack alone, complete on a clean end or absent."""
+        with ExitStack() as self._of_file:
             if "rois" in self.names:
-                self._rois = files.enter_context(roi_zip(self._zip(file), self._labels, overwrite=self._overwrite))
+                zipped = roi_zip(self._zip(file), self._labels, overwrite=self._overwrite)
+                self._rois = self._of_file.enter_context(zipped)
             yield
 
     def add(self, page: Page, answer: Collected) -> None:
         """One image, or one page of a stack."""
         shapes = Shapes(page.path.name if page.name == page.path.stem else page.name, answer.objects, answer.classes)
         if "geojson" in self.names:
-            write_geojson(self._geojson(page), shapes, self._labels, overwrite=self._overwrite)
+            outlines = self._of_file.enter_context(replacing(self._geojson(page)))
+            outlines.write_bytes(feature_collection(shapes, self._labels).encode())
         if self._rois is not None:
             self._rois.add(shapes)
         if self._coco is not None:
@@ -132,16 +136,21 @@ def formats_named(text: str) -> tuple[FormatName, ...]:
     ('geojson', 'coco')
     """
     asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in get_args(FormatName)]
-    if unknown or not asked:
-        raise RecipeError(
-            f"There is no format {', '.join(unknown) or 'without a name'}. There are: "
-            + "; ".join(f"{name} ({about})" for name, about in ABOUT.items())
-        )
+    _check_known(asked or ["without a name"])
     return tuple(name for name in get_args(FormatName) if name in asked)
 
 
+def _check_known(names: Iterable[str]) -> None:
+    unknown = [name for name in names if name not in get_args(FormatName)]
+    if unknown:
+        raise RecipeError(
+            f"There is no format {', '.join(unknown)}. There are: "
+            + "; ".join(f"{name} ({about})" for name, about in ABOUT.items())
+        )
+
+
 def _check(names: Collection[FormatName], labels: Labels, objects: bool) -> None:
+    _check_known(names)
     if "ctc" in names and not objects:
         raise RecipeError(
             "The Cell Tracking Challenge takes numbered objects, and this network was not trained to tell them apart. "

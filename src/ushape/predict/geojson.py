@@ -30,6 +30,11 @@ def write_geojson(
     Raises ImageError for maps that cannot be drawn, OutputError where the file cannot be written or exists.
     """
     check_place(path, overwrite=overwrite)
+    write_whole(path, feature_collection(shapes, labels, object_type=object_type))
+
+
+def feature_collection(shapes: Shapes, labels: Labels, *, object_type: QuPathType | None = None) -> str:
+    """The text of that file. Raises ImageError for maps that cannot be drawn."""
     kind = object_type or ("detection" if shapes.single else "annotation")
     features = [
         {
@@ -44,7 +49,7 @@ def write_geojson(
         }
         for shape in shapes.drawn(labels)
     ]
-    write_whole(path, json.dumps({"type": "FeatureCollection", "features": features}, separators=(",", ":")))
+    return json.dumps({"type": "FeatureCollection", "features": features}, separators=(",", ":"))
 
 
 def _geometry(polygons: list[Polygon]) -> dict[str, object]:
