@@ -58,3 +58,20 @@ def test_only_the_chosen_way_of_dividing_counts() -> None:
 def test_what_cannot_be_is_refused(values: dict[str, object], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         ObjectRule.from_dict(values)
+
+
+def test_a_rule_says_what_it_does_and_nothing_else() -> None:
+    for rule, words in [
+        (ObjectRule(seed_threshold=0.95, seed_depth_px=3), "connected regions of p >= 0.5, holes filled"),
+        (ObjectRule(fill_holes=False, smallest_px=1), "connected regions of p >= 0.5"),
+        (
+            ObjectRule("watershed", 0.35, smallest_px=12),
+            "connected regions of p >= 0.35, divided between seeds of p >= 0.9, holes filled, from 12 px up",
+        ),
+        (
+            ObjectRule("watershed", 0.5, "distance", seed_depth_px=1.5, fill_holes=False, grow_px=2),
+            "connected regions of p >= 0.5, divided between places 1.5 px deeper than what lies between them, "
+            "grown by 2 px",
+        ),
+    ]:
+        assert rule.in_words() == words

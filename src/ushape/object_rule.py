@@ -60,6 +60,25 @@ class ObjectRule:
         """Whether regions are divided between the parts of high probability."""
         return self.method == "watershed" and self.seeds == "probability"
 
+    def in_words(self) -> str:
+        """How objects are found, in the order of the steps.
+
+        >>> ObjectRule().in_words()
+        'connected regions of p >= 0.5, holes filled'
+        """
+        words = [f"connected regions of p >= {self.threshold:g}"]
+        if self.by_probability:
+            words.append(f"divided between seeds of p >= {self.seed_threshold:g}")
+        elif self.method == "watershed":
+            words.append(f"divided between places {self.seed_depth_px:g} px deeper than what lies between them")
+        if self.fill_holes:
+            words.append("holes filled")
+        if self.smallest_px > 1:
+            words.append(f"from {self.smallest_px} px up")
+        if self.grow_px:
+            words.append(f"grown by {self.grow_px} px")
+        return ", ".join(words)
+
     def to_dict(self) -> dict[str, str | float | int | bool]:
         """For JSON; `from_dict` reads it back."""
         return asdict(self)
