@@ -17,6 +17,7 @@ import ushape
 # anything, and late.
 ORDER = [
     "errors",
+    "settings",
     "geometry",
     "atomic",
     "device",

@@ -21,7 +21,6 @@ from ushape.recipe import (
     Recipe,
     TrainingRecipe,
     merged,
-    nearest,
     read,
     shipped_recipes,
 )
@@ -111,10 +110,6 @@ def test_all_unknown_settings_are_named_at_once_with_the_nearest_and_the_file(tm
     assert "'flips' in [augmentation]: did you mean 'flip'?" in message
     assert "'xyz' in [training]: there are: minutes, steps, output_size," in message
     assert "batch'" not in message
-
-
-def test_nearest_lists_all_where_nothing_is_near():
-    assert nearest("qqq", ["minutes", "steps"]) == "there are: minutes, steps."
 
 
 @pytest.mark.parametrize(

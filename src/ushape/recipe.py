@@ -7,12 +7,11 @@ A default stands here, or in the constructor of the model or augmentation, and n
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import tomli_w
 
@@ -20,6 +19,7 @@ from ushape.data.augment import Augmentation
 from ushape.data.borders import BorderForm
 from ushape.errors import RecipeError
 from ushape.models import MODELS, build
+from ushape.settings import built, check_types, checked, unknown_names
 
 Task = Literal["semantic", "instances"]
 
@@ -114,10 +114,10 @@ class Recipe:
     @staticmethod
     def from_dict(tables: Mapping[str, Any]) -> Recipe:
         """From nested plain values, with `model.options` apart; RecipeError for names or values that cannot be."""
-        unknown = list(_unknown(Recipe, tables, "the recipe"))
+        unknown = list(unknown_names(Recipe, tables, "the recipe"))
         if unknown:
             raise RecipeError("There are settings that do not exist: " + " ".join(unknown))
-        recipe: Recipe = _build(Recipe, tables, "the recipe")
+        recipe: Recipe = built(Recipe, tables, "the recipe")
         return recipe
 
     def changed(self, **tables: Mapping[str, Any]) -> Recipe:
@@ -172,77 +172,8 @@ def merged(recipe: Recipe, tables: Mapping[str, Any]) -> Recipe:
     return Recipe.from_dict(values)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at what was meant.
-
-    >>> nearest("minuts", ["minutes", "steps"])
-    "did you mean 'minutes'?"
-    """
-    names = list(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}."
-
-
-def _unknown(kind: type[Any], values: Mapping[str, Any], where: str) -> Iterator[str]:
-    """Every key that is no field of a dataclass or of those in it, with the nearest that is."""
-    hints = get_type_hints(kind)
-    for key, value in values.items():
-        if key not in hints:
-            yield f"{key!r} in {where}: {nearest(key, hints)}"
-        elif is_dataclass(hints[key]) and isinstance(value, Mapping):
-            yield from _unknown(hints[key], value, f"[{key}]")
-
-
-def _build(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from plain values, its nested ones too."""
-    hints = get_type_hints(kind)
-    built = {}
-    for key, value in values.items():
-        if not is_dataclass(hints[key]):
-            built[key] = _checked(value, hints[key], f"{key} in {where}")
-        elif isinstance(value, Mapping):
-            built[key] = _build(hints[key], value, f"[{key}]")
-        else:
-            raise RecipeError(f"{key} in {where} is {value!r}; it takes a table of settings, [{key}].")
-    return kind(**built)
-
-
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    """The value as the hint wants it, or RecipeError with what it takes."""
-    if hint in (bool, int, str) and type(value) is hint:
-        return value
-    if hint is float and type(value) in (int, float):
-        return float(value)
-    if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(type(v) is int for v in value):
-        return tuple(value)
-    if get_origin(hint) is Mapping and isinstance(value, Mapping):
-        return dict(value)
-    allowed = _choices(hint)
-    if value in allowed:
-        return value
-    takes = "one of " + ", ".join(allowed) if allowed else _WORDS.get(get_origin(hint) or hint, str(hint))
-    raise RecipeError(f"{where} is {value!r}; it takes {takes}.")
-
-
-_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    tuple: "a list of whole numbers",
-    Mapping: "a table",
-}
-
-
-def _choices(hint: Any) -> list[str]:
-    """All strings of a Literal, or of a union of Literals."""
-    if get_origin(hint) is Literal:
-        return [str(a) for a in get_args(hint)]
-    return [choice for part in get_args(hint) for choice in _choices(part)] if get_args(hint) else []
-
-
 def _check(recipe: Recipe) -> None:
-    _check_types(recipe, "the recipe")
+    check_types(recipe, "the recipe")
     _check_model(recipe.model)
     _check_ranges(recipe)
     minutes, steps = recipe.training.minutes, recipe.training.steps
@@ -266,18 +197,6 @@ def _check_weights(training: TrainingRecipe) -> None:
         )
 
 
-def _check_types(table: Any, where: str) -> None:
-    """What Python code, unlike a TOML file, could still have put in."""
-    for key, hint in get_type_hints(type(table)).items():
-        value = getattr(table, key)
-        if not (isinstance(hint, type) and is_dataclass(hint)):
-            _checked(value, hint, f"{key} in {where}")
-        elif isinstance(value, hint):
-            _check_types(value, f"[{key}]")
-        else:
-            raise RecipeError(f"{key} in {where} is {value!r}; it takes a {hint.__name__}.")
-
-
 def _check_model(model: ModelRecipe) -> None:
     """Name, and names and types of the options; what lies between their limits is the constructor's to judge."""
     reserved = {"in_channels", "classes"} & set(model.options)
@@ -288,7 +207,7 @@ def _check_model(model: ModelRecipe) -> None:
     if not set(model.options) <= set(known) or not known:
         build(model.name, **model.options)  # raises, with the nearest name
     for name, value in model.options.items():
-        _checked(value, known[name], f"{name} in [model]")
+        checked(value, known[name], f"{name} in [model]")
 
 
 def _check_ranges(recipe: Recipe) -> None:

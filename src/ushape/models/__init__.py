@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 
 from ushape.errors import RecipeError
 from ushape.models.segmenter import Segmenter
 from ushape.models.unet import UNet
+from ushape.settings import nearest
 
 MODELS: dict[str, type[Segmenter]] = {"unet": UNet}
 
@@ -18,14 +18,9 @@ def build(name: str, **options: object) -> Segmenter:
     Raises RecipeError for a name or an option that does not exist, with the nearest that does.
     """
     if name not in MODELS:
-        raise RecipeError(f"There is no model {name!r}; {_nearest(name, list(MODELS))}")
+        raise RecipeError(f"There is no model {name!r}; {nearest(name, MODELS)}")
     known = [p for p in inspect.signature(MODELS[name].__init__).parameters if p != "self"]
     for option in options:
         if option not in known:
-            raise RecipeError(f"The model {name} has no option {option!r}; {_nearest(option, known)}")
+            raise RecipeError(f"The model {name} has no option {option!r}; {nearest(option, known)}")
     return MODELS[name](**options)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."

@@ -1,0 +1,95 @@
+"""Nested plain values, as TOML and JSON give them, → nested frozen dataclasses; what cannot be is told by name.
+
+A value's type is what the field is annotated with: a bool, int, float, str, a Literal, a tuple of whole numbers, a
+mapping, or another dataclass, whose values stand in a table of their own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ushape.errors import RecipeError
+
+
+def built(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from plain values, its nested ones too."""
+    hints = get_type_hints(kind)
+    fields = {}
+    for key, value in values.items():
+        if not is_dataclass(hints[key]):
+            fields[key] = checked(value, hints[key], f"{key} in {where}")
+        elif isinstance(value, Mapping):
+            fields[key] = built(hints[key], value, f"[{key}]")
+        else:
+            raise RecipeError(f"{key} in {where} is {value!r}; it takes a table of settings, [{key}].")
+    return kind(**fields)
+
+
+def unknown_names(kind: type[Any], values: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Every key that is no field of a dataclass or of those in it, with the nearest that is."""
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in hints:
+            yield f"{key!r} in {where}: {nearest(key, hints)}"
+        elif is_dataclass(hints[key]) and isinstance(value, Mapping):
+            yield from unknown_names(hints[key], value, f"[{key}]")
+
+
+def check_types(table: Any, where: str) -> None:
+    """What Python code, unlike a TOML file, could still have put in."""
+    for key, hint in get_type_hints(type(table)).items():
+        value = getattr(table, key)
+        if not (isinstance(hint, type) and is_dataclass(hint)):
+            checked(value, hint, f"{key} in {where}")
+        elif isinstance(value, hint):
+            check_types(value, f"[{key}]")
+        else:
+            raise RecipeError(f"{key} in {where} is {value!r}; it takes a {hint.__name__}.")
+
+
+def checked(value: Any, hint: Any, where: str) -> Any:
+    """The value as the hint wants it, or RecipeError with what it takes."""
+    if hint in (bool, int, str) and type(value) is hint:
+        return value
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(type(v) is int for v in value):
+        return tuple(value)
+    if get_origin(hint) is Mapping and isinstance(value, Mapping):
+        return dict(value)
+    allowed = _choices(hint)
+    if value in allowed:
+        return value
+    takes = "one of " + ", ".join(allowed) if allowed else _WORDS.get(get_origin(hint) or hint, str(hint))
+    raise RecipeError(f"{where} is {value!r}; it takes {takes}.")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at what was meant.
+
+    >>> nearest("minuts", ["minutes", "steps"])
+    "did you mean 'minutes'?"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}."
+
+
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list of whole numbers",
+    Mapping: "a table",
+}
+
+
+def _choices(hint: Any) -> list[str]:
+    """All strings of a Literal, or of a union of Literals."""
+    if get_origin(hint) is Literal:
+        return [str(a) for a in get_args(hint)]
+    return [choice for part in get_args(hint) for choice in _choices(part)] if get_args(hint) else []

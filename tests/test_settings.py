@@ -1,0 +1,74 @@
+"""Plain values → dataclasses; what recipes do with it is told in test_recipe.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+
+from ushape.errors import RecipeError
+from ushape.settings import built, check_types, nearest, unknown_names
+
+
+@dataclass(frozen=True)
+class Inner:
+    share: float = 0.5
+    kind: Literal["a", "b"] | Literal["c"] = "a"
+
+
+@dataclass(frozen=True)
+class Outer:
+    count: int = 1
+    on: bool = False
+    name: str = ""
+    numbers: tuple[int, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    inner: Inner = Inner()
+
+
+def test_nested_values_become_nested_dataclasses() -> None:
+    values = {"count": 3, "on": True, "numbers": [1, 2], "options": {"x": None}, "inner": {"share": 1, "kind": "c"}}
+    assert built(Outer, values, "the file") == Outer(3, True, "", (1, 2), {"x": None}, Inner(1.0, "c"))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"count": 1.5}, "count in the file is 1.5; it takes a whole number."),
+        ({"count": True}, "count in the file is True; it takes a whole number."),
+        ({"on": 1}, "on in the file is 1; it takes true or false."),
+        ({"name": 7}, "name in the file is 7; it takes text."),
+        ({"numbers": [1, "2"]}, "numbers in the file is [1, '2']; it takes a list of whole numbers."),
+        ({"options": 1}, "options in the file is 1; it takes a table."),
+        ({"inner": 1}, "inner in the file is 1; it takes a table of settings, [inner]."),
+        ({"inner": {"share": "x"}}, "share in [inner] is 'x'; it takes a number."),
+        ({"inner": {"kind": "d"}}, "kind in [inner] is 'd'; it takes one of a, b, c."),
+    ],
+)
+def test_a_value_of_another_type_is_told_with_what_would_do(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        built(Outer, values, "the file")
+    assert str(error.value) == words
+
+
+def test_all_unknown_names_are_told_with_the_nearest() -> None:
+    values = {"cuont": 1, "inner": {"shear": 1}, "zzz": 0}
+    assert list(unknown_names(Outer, values, "the file")) == [
+        "'cuont' in the file: did you mean 'count'?",
+        "'shear' in [inner]: did you mean 'share'?",
+        "'zzz' in the file: there are: count, on, name, numbers, options, inner.",
+    ]
+
+
+def test_what_code_put_in_is_checked_too() -> None:
+    check_types(Outer(), "the file")
+    with pytest.raises(RecipeError, match=r"inner in the file is \{\}; it takes a Inner"):
+        check_types(Outer(inner={}), "the file")  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match=r"share in \[inner\] is '1'; it takes a number"):
+        check_types(Outer(inner=Inner(share="1")), "the file")  # type: ignore[arg-type]
+
+
+def test_nearest_lists_all_where_nothing_is_near():
+    assert nearest("qqq", ["minutes", "steps"]) == "there are: minutes, steps."
