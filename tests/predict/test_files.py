@@ -371,15 +371,15 @@ def test_more_objects_than_16_bits_number_take_32_in_an_image_and_are_refused_in
     make_trained: MakeTrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     predictor = Predictor(make_trained(object_rule=APART), keep_px=16)
-    save(tmp_path / "a.png", waves())
-    few, many = noise(47, 38).astype(np.uint8), waves()
-    save(tmp_path / "s.tif", np.stack([few, many]))
+    few, many = waves(), noise(47, 38).astype(np.uint8)
     counts = [int(predictor.segment(image).max()) for image in (few, many)]
     assert counts[0] < counts[1]
-    monkeypatch.setattr(object_map, "_MOST_IN_UINT16", counts[1] - 1)
-    (mask,) = run(predictor, [tmp_path / "a.png"], tmp_path / "one")
-    assert open_image(mask).dtype == np.uint32
-    np.testing.assert_array_equal(read_mask(mask), objects_of(predictor, tmp_path / "a.png"))
+    monkeypatch.setattr(object_map, "_MOST_IN_UINT16", counts[0])  # as if the first had 65,535 objects
+    for image, dtype in [(few, np.uint16), (many, np.uint32)]:
+        (mask,) = run(predictor, [save(tmp_path / "a.png", image)], tmp_path / dtype.__name__)
+        assert open_image(mask).dtype == dtype
+        np.testing.assert_array_equal(read_mask(mask), predictor.segment(image))
+    save(tmp_path / "s.tif", np.stack([few, many]))
     with pytest.raises(
         OutputError, match=r"s\.tif \(page 1 of 0 to 1\) has more than 65,535 objects.*Save its pages as single images"
     ):
@@ -413,14 +413,15 @@ def test_a_region_that_memory_cannot_hold_leaves_nothing(make_trained: MakeTrain
     assert names(tmp_path / "m") == []
 
 
-@pytest.mark.parametrize("after", range(1, 11))
-def test_stopping_while_objects_are_looked_for_leaves_nothing(make_trained: MakeTrained, tmp_path: Path, after: int):
+def test_stopping_at_any_step_leaves_objects_whole_or_absent(make_trained: MakeTrained, tmp_path: Path):
     predictor = Predictor(make_trained(object_rule=APART), keep_px=16)
-    events = Job(predictor, find_images([str(save(tmp_path / "a.png", waves()))]), tmp_path / "m").events()
-    told = [next(events) for _ in range(after)]
-    events.close()
-    assert isinstance(told[-1], TileDone)
-    assert names(tmp_path / "m") == (["a.tif"] if told[-1].done == told[-1].total else [])
+    found = find_images([str(save(tmp_path / "a.png", waves()))])
+    for after in range(1, 12):  # nine tiles, the objects, the file
+        events = Job(predictor, found, tmp_path / f"{after}").events()
+        told = [next(events) for _ in range(after)]
+        events.close()
+        assert isinstance(told[-1], MaskWritten) == (after == 11)
+        assert names(tmp_path / f"{after}") == (["a.tif"] if after == 11 else [])
 
 
 # Whole or not at all
