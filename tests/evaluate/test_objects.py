@@ -238,6 +238,56 @@ def test_one_side_that_numbers_its_objects_is_enough(data: Path, tmp_path: Path)
     assert [image["f1_50"] for image in result.measures[0].images] == pytest.approx([16 / 18, 24 / 25])
 
 
+def test_few_numbers_are_objects_where_the_other_side_surely_numbers_its_own(tmp_path: Path) -> None:
+    """1 to 3 could be classes; beside 1 to 12 they are objects, which may touch."""
+    truth, found = squares(*range(1, 13), apart_px=0), squares(1, 2, 3, apart_px=0)
+    save(tmp_path / "truth" / "a.tif", truth)
+    save(tmp_path / "mine" / "a.tif", found)
+    for mine, theirs in (("mine", "truth"), ("truth", "mine")):
+        (objects,) = evaluate_masks(tmp_path / mine, tmp_path / theirs).measures
+        assert objects.images[0]["ap_50_95"] == pytest.approx(3 / 12)
+
+
+def test_specks_of_a_poor_network_are_objects_where_the_truth_surely_numbers_its_own(tmp_path: Path) -> None:
+    specks = np.zeros((14, 84), dtype=np.uint16)
+    specks[::3, ::3] = np.arange(1, 141).reshape(5, 28)
+    save(tmp_path / "mine" / "a.tif", specks)
+    save(tmp_path / "truth" / "a.tif", squares(*range(1, 13)))
+    (objects,) = evaluate_masks(tmp_path / "mine", tmp_path / "truth").measures
+    assert objects.images[0]["f1_50"] == 0
+    with pytest.raises(DataError, match=r"mine hold 141 values, up to 140\. That is too many"):
+        evaluate_masks(tmp_path / "mine", tmp_path / "mine")
+    assert evaluate_masks(tmp_path / "mine", tmp_path / "mine", task="instances").measures[0].folder["f1_50"] == 1
+
+
+@pytest.mark.parametrize("blurred", ["mine", "truth"])
+def test_blurred_edges_are_no_classes_and_no_objects(tmp_path: Path, blurred: str) -> None:
+    for number, name in enumerate("abc"):
+        clear = np.zeros((40, 60), dtype=np.uint8)
+        clear[10:30, 10 + number : 50] = 255
+        soft = np.asarray(Image.fromarray(clear).resize((45, 30)).resize((60, 40)))
+        for place in ("mine", "truth"):
+            save(tmp_path / place / f"{name}.png", soft if place == blurred and name != "b" else clear)
+    words = rf"{blurred} hold \d+ values, of which 0, 255 seem to be meant; .* leave them: a\.png, c\.png\. Save masks"
+    with pytest.raises(DataError, match=words):
+        evaluate_masks(tmp_path / "mine", tmp_path / "truth")
+    numbers = np.zeros((40, 60), dtype=np.uint8)
+    numbers[:14], numbers[20:34] = (np.pad(squares(*range(k, k + 12)), ((0, 0), (0, 12)))[:, :60] for k in (1, 13))
+    for name in "abc":
+        save(tmp_path / ("truth" if blurred == "mine" else "mine") / f"{name}.png", numbers)
+    with pytest.raises(DataError, match=words):
+        evaluate_masks(tmp_path / "mine", tmp_path / "truth")
+
+
+def test_one_class_beside_several_numbers_is_another_scale(tmp_path: Path) -> None:
+    save(tmp_path / "mine" / "a.png", squares(1, 2, 3))
+    save(tmp_path / "truth" / "a.png", squares(255, 255, 255))
+    with pytest.raises(DataError, match=r"hold the values 0, 1, 2, 3, but those in .* 0, 255: .*the task 'instances'"):
+        evaluate_masks(tmp_path / "mine", tmp_path / "truth")
+    (objects,) = evaluate_masks(tmp_path / "mine", tmp_path / "truth", task="instances").measures
+    assert objects.images[0]["ap_50_95"] == 1
+
+
 # Lengths
 
 

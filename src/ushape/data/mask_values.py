@@ -130,15 +130,19 @@ def nearest(mask: NDArray[np.integer], mains: Sequence[int], *, coloured: bool =
     return replaced
 
 
-def two_scales(tallies: Sequence[Tally]) -> tuple[list[int], list[int]]:
-    """Places of masks that use 0 and 1 (2, 3 …), and of those that use 0 and 255; both empty where all are alike."""
+def two_scales(tallies: Sequence[Tally], *, as_many: bool = True) -> tuple[list[int], list[int]]:
+    """Places of masks that use 0 and 1 (2, 3 …), and of those that use 0 and 255; both empty where all are alike.
+
+    as_many: only where both have as many values.
+    """
     sets = [frozenset(int(v) for v in t.values if v > 0) for t in tallies]
     low = [k for k, found in enumerate(sets) if found and max(found) <= _LARGEST_OF_FEW]
     high = [k for k, found in enumerate(sets) if found and max(found) >= _HARD]
     values_of_low = frozenset().union(*(sets[k] for k in low))
     values_of_high = frozenset().union(*(sets[k] for k in high))
     apart = len(low) + len(high) == sum(bool(found) for found in sets) and not values_of_low & values_of_high
-    return (low, high) if low and high and apart and len(values_of_low) == len(values_of_high) else ([], [])
+    fit = not as_many or len(values_of_low) == len(values_of_high)
+    return (low, high) if low and high and apart and fit else ([], [])
 
 
 def _places(mask: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ushape.data.annotation import Task
-from ushape.data.mask_values import MOST_CLASSES, Tally, are_object_numbers, together, two_scales
+from ushape.data.mask_values import MOST_CLASSES, Tally, are_object_numbers, main_values, together, two_scales
 from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
@@ -23,6 +23,7 @@ from ushape.metrics.families import FamilyName, Judged, family, measured
 from ushape.metrics.table import Row, Table
 
 _ROWS_AT_A_TIME = 1024
+_STACK = "isbi2012.tif"  # probabilities of all images, which `ushape predict --format isbi2012` puts among the masks
 
 
 def evaluate_masks(
@@ -38,15 +39,16 @@ def evaluate_masks(
     Where one side numbers objects, both are taken for objects: connected regions where the other does not number them.
     task: "instances" where values number objects and may be taken for classes, or the reverse, "semantic".
     ignored_values: of the truth; their pixels count nowhere. families: scores beside those of pixels; left out, those
-    of objects where objects are numbered. Overlays and probabilities that `ushape predict` wrote beside its masks are
-    left out. Raises DataError, naming every file, for masks without a partner, that cannot be read, or of different
-    size.
+    of objects where objects are numbered. What else `ushape predict` wrote beside its masks is left out. Raises
+    DataError, naming every file, for masks without a partner, that cannot be read, of different size, or with blurred
+    edges.
     """
     faults: list[str] = []
     predicted, wanted = _masks_in(masks, faults), _masks_in(truth, faults)
     if masks.is_file() and truth.is_file():  # two files mean each other, whatever they are called
         names = {page.index: name for name, page in predicted.items()}
         wanted = {names.get(page.index, name): page for name, page in wanted.items()}
+    predicted = {name: page for name, page in predicted.items() if page.path.name != _STACK or name in wanted}
     faults += [f"{name}: in {masks}, but not in {truth}" for name in sorted(predicted.keys() - wanted.keys())]
     faults += [f"{name}: in {truth}, but not in {masks}" for name in sorted(wanted.keys() - predicted.keys())]
     both = sorted(predicted.keys() & wanted.keys())
@@ -152,18 +154,38 @@ class _Meaning:
 
 
 def _meaning(met: Sequence[_Meeting], masks: Path, truth: Path, coloured: bool, task: Task | None) -> _Meaning:
-    """What the values are; DataError where they are neither classes nor objects, or not the same classes."""
+    """What the values are; DataError where they are neither classes nor objects, or not the same classes.
+
+    Where one side surely numbers its objects, the other does so too if it has several values.
+    """
     sides = [[of.tallies[side] for of in met] for side in (0, 1)]
     if not together(sides[0]).values.size:
         raise DataError(f"All pixels of the truth in {truth} are ignored. Leave fewer values out.")
-    numbered = tuple(
-        len(together(tallies).values) > 2 if task == "instances" else not coloured and are_object_numbers(tallies)
-        for tallies in sides
-    )
-    if task == "instances" or (any(numbered) and task is None):
+    surely = [task is None and not coloured and are_object_numbers(tallies) for tallies in sides]
+    if task != "instances":
+        for side, place in ((0, truth), (1, masks)):
+            if not surely[side]:
+                _check_clear(met, side, place, coloured)
+    if task == "instances" or any(surely):
+        numbered = [len(together(tallies).values) > 2 for tallies in sides]
         return _Meaning(("background", "object"), (), (numbered[0], numbered[1]))
     values = _class_values(sides, masks, truth)
     return _Meaning(_class_names(values, coloured), values, None)
+
+
+def _check_clear(met: Sequence[_Meeting], side: int, place: Path, coloured: bool) -> None:
+    """DataError where one side, 0 the truth and 1 the masks, has values that blur leaves between those meant."""
+    every = together(of.tallies[side] for of in met)
+    mains = main_values(every, coloured=coloured)
+    if not mains:
+        return
+    odd = [of for of in met if np.setdiff1d(of.tallies[side].values, mains).size]
+    files = dict.fromkeys((of.mask if side else of.truth).path.name for of in odd)
+    raise DataError(
+        f"The masks in {place} hold {len(every.values)} values, of which {listed(map(str, mains))} seem to be meant; "
+        f"the others lie between, as blurred edges and JPEG leave them: {listed(files)}. Save masks as PNG or TIFF "
+        "with one value per class; if they number objects, ask for the task 'instances'."
+    )
 
 
 def _class_values(sides: Sequence[Sequence[Tally]], masks: Path, truth: Path) -> list[int]:
@@ -172,16 +194,16 @@ def _class_values(sides: Sequence[Sequence[Tally]], masks: Path, truth: Path) ->
     for tally, place in zip(every, (truth, masks), strict=True):
         if len(tally.values) > MOST_CLASSES:
             raise DataError(
-                f"The masks in {place} hold {len(tally.values)} values, up to {tally.values.max()}. That is too "
-                f"many for classes (at most {MOST_CLASSES}), and they do not look like objects: edges are blurred, it "
-                "seems. Save masks as PNG or TIFF with one value per class; if they number objects, ask for the task "
-                "'instances'."
+                f"The masks in {place} hold {len(tally.values)} values, up to {tally.values.max()}. That is too many "
+                f"for classes (at most {MOST_CLASSES}): edges are blurred, it seems. Save masks as PNG or TIFF with "
+                "one value per class; if they number objects, ask for the task 'instances'."
             )
-    if any(two_scales(every)):
+    if any(two_scales(every, as_many=False)):
         listings = [listed(map(str, tally.values.tolist())) for tally in every]
         raise DataError(
             f"The masks in {masks} hold the values {listings[1]}, but those in {truth} {listings[0]}: the same classes "
-            "under other numbers, it seems. Save both with the same values."
+            "under other numbers, it seems. Save both with the same values; if they number objects, ask for the task "
+            "'instances'."
         )
     return sorted({value for tally in every for value in tally.values.tolist()})
 
