@@ -37,6 +37,14 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same cells, in masks that number them."""
+    root = tmp_path_factory.mktemp("data") / "numbered"
+    write_folder(root, "cells", count=6, height_width=(96, 96), seed=1, instances=True)
+    return root
+
+
+@pytest.fixture(scope="session")
 def quick() -> tuple[str, ...]:
     """Flags of the least training there is."""
     return "--width", "4", "--steps", "3"
@@ -47,5 +55,16 @@ def run(ushape: Typed, cells: Path, quick: tuple[str, ...], tmp_path_factory: py
     """A finished run of three steps, which tests leave as it is."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     result = ushape("train", cells, "--out", folder, *quick)
+    assert result.exit_code == 0, result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_of_objects(
+    ushape: Typed, numbered: Path, quick: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same of a network that tells objects apart."""
+    folder = tmp_path_factory.mktemp("runs") / "objects"
+    result = ushape("train", numbered, "--out", folder, *quick)
     assert result.exit_code == 0, result.stderr
     return folder

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+from ushape import checkpoint
+from ushape.object_rule import ObjectRule
+
 
 def test_unet_is_that_of_figure_1(ushape):
     shown = ushape("inspect", "unet").stdout
@@ -39,6 +42,15 @@ def test_a_run_tells_where_it_comes_from(ushape, run, cells):
     about = json.loads(ushape("inspect", run / "best.safetensors", "--json").stdout)
     assert about["labels"]["values"] == [0, 255]
     assert about["recipe"]["model"]["options"]["width"] == 4
+
+
+def test_a_network_that_tells_objects_apart_says_how(ushape, run, run_of_objects):
+    shown, rule = ushape("inspect", run_of_objects, "--size", "96").stdout, checkpoint.read(run_of_objects).object_rule
+    assert f"objects       {rule.in_words()}" in shown
+    about = json.loads(ushape("inspect", run_of_objects, "--json").stdout)
+    assert ObjectRule.from_dict(about["object_rule"]) == rule
+    assert json.loads(ushape("inspect", run, "--json").stdout)["object_rule"] is None
+    assert "connected regions" not in ushape("inspect", run, "--size", "96").stdout
 
 
 def test_neither_model_nor_run(ushape):

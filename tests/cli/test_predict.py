@@ -95,3 +95,69 @@ def test_a_proof_does_not_mix_with_json(ushape, run, cells, tmp_path):
     result = ushape("predict", run, cells / "images" / "cells_000.png", "--out", tmp_path / "m", "--prove", "--json")
     assert list(json.loads(result.stdout)) == ["run", "masks", "together"]
     assert "the same answer" in result.stderr
+
+
+# Objects, and what other programs read
+
+
+def test_objects_are_numbered_in_tiffs(ushape, run_of_objects, numbered, tmp_path):
+    result = ushape("predict", run_of_objects, numbered / "images" / "cells_00[01].png", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells_000.tif", "cells_001.tif"]
+    for path in tmp_path.iterdir():
+        numbers = read_mask(path)
+        assert numbers.dtype == np.uint16
+        assert np.unique(numbers).tolist() == list(range(int(numbers.max()) + 1))
+
+
+def test_other_formats_stand_beside_the_masks(ushape, run_of_objects, numbered, tmp_path):
+    images = numbered / "images" / "cells_00[01].png"
+    words = ("--format", "ctc,coco, geojson,rois,isbi2012")
+    result = ushape("predict", run_of_objects, images, "--out", tmp_path, *words)
+    assert result.exit_code == 0, result.stderr
+    own = [f"cells_00{n}{end}" for n in range(2) for end in (".geojson", ".tif", "_rois.zip")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*own, "coco.json", "ctc", "isbi2012.tif"]
+    assert sorted(path.name for path in (tmp_path / "ctc").iterdir()) == ["mask000.tif", "mask001.tif"]
+    numbers = read_mask(tmp_path / "cells_001.tif")
+    assert (read_mask(tmp_path / "ctc" / "mask001.tif") == numbers).all()
+    assert len(json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))["images"]) == 2
+    outlines = json.loads((tmp_path / "cells_001.geojson").read_text(encoding="utf-8"))
+    assert len(outlines["features"]) == numbers.max()
+    (line,) = [line for line in result.stdout.splitlines() if line.strip().startswith("all images")]
+    assert line.split("  ")[-1].split(", ") == [str(tmp_path / name) for name in ("coco.json", "ctc", "isbi2012.tif")]
+    assert f"{tmp_path / 'cells_001.geojson'}, {tmp_path / 'cells_001_rois.zip'}" in result.stdout
+
+
+def test_files_of_all_images_are_named_in_json(ushape, run, cells, tmp_path):
+    words = ("--format", "coco,geojson", "--json")
+    about = json.loads(ushape("predict", run, cells / "images" / "cells_000.png", "--out", tmp_path, *words).stdout)
+    assert about["together"] == [str(tmp_path / "coco.json")]
+    assert about["masks"][0]["files"] == [str(tmp_path / "cells_000.png"), str(tmp_path / "cells_000.geojson")]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("coco,mat", "There is no format mat. There are: geojson (outlines for QuPath); rois"),
+        (" ", "There is no format without a name"),
+        ("ctc", "takes numbered objects, and this network was not trained to tell them apart"),
+    ],
+)
+def test_formats_that_cannot_be_are_refused(ushape, run, cells, tmp_path, names, message):
+    result = ushape("predict", run, cells / "images", "--out", tmp_path / "masks", "--format", names)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "masks").exists()
+
+
+@pytest.mark.parametrize("there", ["coco.json", "cells_000.geojson"])
+def test_files_of_other_formats_are_replaced_only_when_told(ushape, run, cells, tmp_path, there):
+    (tmp_path / there).write_text("mine", encoding="utf-8")
+    words = ("predict", run, cells / "images" / "cells_000.png", "--out", tmp_path, "--format", "coco,geojson")
+    refused = ushape(*words)
+    assert refused.exit_code == 2
+    assert there in refused.stderr and "--overwrite" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+    assert (tmp_path / there).read_text(encoding="utf-8") == "mine"
+    assert ushape(*words, "--overwrite").exit_code == 0
+    json.loads((tmp_path / there).read_text(encoding="utf-8"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ushape.cli.tables import say_evaluation, say_proof
+from ushape.cli.tables import say_evaluation, say_measures, say_proof
 from ushape.evaluate import Evaluation
+from ushape.metrics.families import Measures
 from ushape.metrics.table import Row, Table
 from ushape.predict.proof import Compared
 
@@ -42,3 +43,15 @@ def test_a_broken_law_is_called_a_defect(capsys):
     agreed, broken = capsys.readouterr().out.splitlines()
     assert "4 tiles of 96 px" in agreed
     assert "a defect of ushape" in broken
+
+
+def test_a_family_has_a_line_per_score_and_a_dash_for_what_is_undefined(capsys):
+    images = ({"seg": 1.0, "det": float("nan")}, {"seg": 0.5, "det": float("nan")})
+    say_measures(Measures("objects", ("a", "b"), ("a", "b"), images, {"seg": 0.625, "f1_50": 0.75}))
+    printed = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert printed[0] == ["objects", "images", "mean", "(95", "%", "interval)", "folder"]
+    assert printed[2:] == [
+        ["seg", "2", "0.7500", "(0.5000–1.0000)", "0.6250"],
+        ["det", "0", "–", "–"],
+        ["f1", "50", "0", "–", "0.7500"],
+    ]

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ushape import checkpoint
 from ushape.recipe import Recipe, merged, read
 
 RESULTS = ("best.safetensors", "last.safetensors", "state.safetensors", "recipe.toml", "log.csv", "report.html")
@@ -30,6 +31,23 @@ def test_a_run_is_made_and_shown(ushape, cells, quick, tmp_path):
         f"ushape predict {run} IMAGES --out MASKS",
     ):
         assert words in result.stdout
+
+
+def test_how_objects_are_found_is_told_and_kept(ushape, numbered, quick, tmp_path):
+    result = ushape("train", numbered, "--out", tmp_path / "run", *quick)
+    assert result.exit_code == 0, result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("objects: ")]
+    words = checkpoint.read(tmp_path / "run").object_rule.in_words()
+    assert line.startswith(f"objects: {words}; average precision 0.")
+    assert "with border weights unet-2015" in result.stderr
+    assert words in ushape("inspect", tmp_path / "run").stdout
+
+
+def test_numbered_objects_can_be_one_class(ushape, numbered, quick, tmp_path):
+    result = ushape("train", numbered, "--out", tmp_path / "run", *quick, "--task", "semantic")
+    assert result.exit_code == 0, result.stderr
+    assert "objects: " not in result.stderr and "border weights" not in result.stderr
+    assert checkpoint.read(tmp_path / "run").object_rule is None
 
 
 def test_json_is_all_there_is_on_standard_output(ushape, cells, quick, tmp_path):

@@ -85,10 +85,10 @@ def _drawn(data: Path, recipe: Recipe, augment: Path | None, weights: Path | Non
     if not augment and not weights:
         return []
     prepared, facts = prepare(data, recipe), []
+    if weights:  # first, as there may be none
+        name = write_weights(weights, prepared, recipe)
+        facts.append(("weights", f"{weights}, of {name}"))
     if augment:
         write_augmented(augment, prepared, recipe)
         facts.append(("augmentation", str(augment)))
-    if weights:
-        name = write_weights(weights, prepared, recipe)
-        facts.append(("weights", f"{weights}, of {name}"))
     return facts

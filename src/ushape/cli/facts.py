@@ -17,9 +17,10 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     minutes = f"{training.minutes:g} minute{'s' * (training.minutes != 1)}"
     budget = minutes if training.minutes else counted(training.steps, "step")
     patches = f"batches of {training.batch} patches of {training.output_size} px"
+    borders = "" if training.border_weights == "none" else f" with border weights {training.border_weights}"
     return [
         ("network", f"{model.name}, {options}"),
-        ("training", f"{budget}, {patches}, {training.optimiser}, {training.loss}"),
+        ("training", f"{budget}, {patches}, {training.optimiser}, {training.loss}{borders}"),
         *((f"why this {topic}", reason) for topic, reason in plan.reasons),
     ]
 

@@ -86,8 +86,8 @@ def _choices(
         reason = f"a third of the patches centred on a class: the rarest covers {share:.1%}"
         yield "sampling", {"training": {"foreground_fraction": 0.33}}, reason
     if annotation.task == "instances":
-        reason = "those of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
-        yield "border weights", {"training": {"border_weights": "unet-2015"}}, reason
+        reason = "border weights of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
+        yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
 
 
 def _overruled(chosen: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
