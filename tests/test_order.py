@@ -27,6 +27,7 @@ ORDER = [
     "models",
     "metrics",
     "data",
+    "interchange",
     "object_rule",
     "recipe",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,6 +40,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Text (UTF-8) or bytes, replacing the file at once; OutputError where that cannot be."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """OutputError where a file cannot be written at `path`, or is there already and may not be replaced.
+
+    Asked before any work, so that hours are not lost at the end.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; a file cannot take its place. Choose another name.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already. Choose another place, or ask for it to be overwritten.")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

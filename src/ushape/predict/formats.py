@@ -14,12 +14,12 @@ from ushape.atomic import replacing
 from ushape.errors import RecipeError
 from ushape.geometry.tiles import Window
 from ushape.images.source import Page
+from ushape.interchange.challenges import CtcFolder, IsbiStack, ctc_folder, isbi_stack
+from ushape.interchange.coco import Coco, coco_file
+from ushape.interchange.geojson import feature_collection
+from ushape.interchange.rois import RoiZip, roi_zip
+from ushape.interchange.shapes import Shapes
 from ushape.labels import Labels
-from ushape.predict.challenges import CtcFolder, IsbiStack, ctc_folder, isbi_stack
-from ushape.predict.coco import Coco, coco_file
-from ushape.predict.geojson import feature_collection
-from ushape.predict.rois import RoiZip, roi_zip
-from ushape.predict.shapes import Shapes
 from ushape.predict.tiled import Predicted
 
 FormatName = Literal["geojson", "rois", "coco", "ctc", "isbi2012"]

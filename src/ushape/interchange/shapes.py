@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ushape.errors import ImageError
+from ushape.interchange.outlines import Polygon, fault_of, outlines
 from ushape.labels import IGNORED, Labels
-from ushape.predict.outlines import Polygon, fault_of, outlines
 
 
 @dataclass(frozen=True, eq=False)

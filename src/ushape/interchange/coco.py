@@ -20,11 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ushape.atomic import write_whole
+from ushape.atomic import check_place, write_whole
 from ushape.errors import ImageError
+from ushape.interchange.shapes import Shape, Shapes
 from ushape.labels import Labels
-from ushape.predict.place import check_place
-from ushape.predict.shapes import Shape, Shapes
 
 
 @contextmanager

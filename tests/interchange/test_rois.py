@@ -11,9 +11,9 @@ from roifile import ROI_TYPE, ImagejRoi, roiread
 from skimage.draw import polygon
 
 from ushape.errors import ImageError, OutputError
+from ushape.interchange.rois import roi_zip
+from ushape.interchange.shapes import Shapes
 from ushape.labels import Labels
-from ushape.predict.rois import roi_zip
-from ushape.predict.shapes import Shapes
 
 CELL = Labels(("background", "cell/body"), (0, 255))
 RING_AND_DOT = np.array([[4, 4, 4, 0], [4, 0, 4, 0], [4, 4, 4, 0], [0, 0, 0, 4]])

@@ -16,9 +16,9 @@ from skimage.draw import polygon
 from skimage.measure import regionprops
 
 from ushape.errors import ImageError, OutputError
+from ushape.interchange.coco import coco_file, run_lengths
+from ushape.interchange.shapes import Shapes
 from ushape.labels import Labels
-from ushape.predict.coco import coco_file, run_lengths
-from ushape.predict.shapes import Shapes
 
 CELL = Labels(("background", "cell"), (0, 255))
 THREE = Labels(("background", "axon", "myelin"), (0, 128, 255))

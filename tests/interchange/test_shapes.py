@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ushape.errors import ImageError
+from ushape.interchange.shapes import Shapes
 from ushape.labels import IGNORED, Labels
-from ushape.predict.shapes import Shapes
 
 CELL = Labels(("background", "cell"), (0, 255))
 THREE = Labels(("background", "axon", "myelin"), (0, 128, 255))

@@ -15,7 +15,7 @@ from skimage.draw import polygon
 from skimage.measure import label, regionprops
 
 from ushape.errors import ImageError
-from ushape.predict.outlines import LARGEST_NUMBER, Polygon, outlines
+from ushape.interchange.outlines import LARGEST_NUMBER, Polygon, outlines
 
 ALL_BINARY_3_BY_3 = [np.array(bits).reshape(3, 3) for bits in product((0, 1), repeat=9)]
 ALL_OF_TWO_OBJECTS_2_BY_3 = [np.array(numbers).reshape(2, 3) for numbers in product((0, 1, 2), repeat=6)]

@@ -12,8 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from ushape.errors import ImageError, OutputError
-from ushape.predict import challenges
-from ushape.predict.challenges import ctc_folder, ctc_names, isbi_stack
+from ushape.interchange import challenges
+from ushape.interchange.challenges import ctc_folder, ctc_names, isbi_stack
 
 FRAMES = ["t000.tif", "t001.tif", "t002.tif"]
 MAPS = {name: np.full((4, 5), number, dtype=np.uint32) for number, name in enumerate(FRAMES)}

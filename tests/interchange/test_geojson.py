@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from skimage.draw import polygon
 
 from ushape.errors import ImageError, OutputError
+from ushape.interchange.geojson import write_geojson
+from ushape.interchange.shapes import Shapes
 from ushape.labels import Labels
-from ushape.predict.geojson import write_geojson
-from ushape.predict.shapes import Shapes
 
 CELL = Labels(("background", "cell"), (0, 255))
 TISSUE = Labels(("background", "gland", "strömä"), (0x000000, 0xFF0000, 0x102030), coloured=True)

@@ -10,11 +10,10 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from ushape.atomic import write_whole
+from ushape.atomic import check_place, write_whole
+from ushape.interchange.outlines import Polygon
+from ushape.interchange.shapes import Shape, Shapes
 from ushape.labels import Labels
-from ushape.predict.outlines import Polygon
-from ushape.predict.place import check_place
-from ushape.predict.shapes import Shape, Shapes
 
 QuPathType = Literal["annotation", "detection"]
 """Annotations can be edited; detections are light, for thousands of them."""

@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from roifile import ROI_TYPE, ImagejRoi
 
-from ushape.atomic import write_whole
+from ushape.atomic import check_place, write_whole
 from ushape.errors import ImageError
+from ushape.interchange.shapes import Shape, Shapes
 from ushape.labels import Labels
-from ushape.predict.place import check_place
-from ushape.predict.shapes import Shape, Shapes
 
 _LARGEST_SHORT = 2**15 - 1
 _MOVE_TO, _LINE_TO, _CLOSE = 0, 1, 4  # java.awt.geom.PathIterator, which ImageJ stores paths as

@@ -14,12 +14,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from ushape.atomic import output_error, replacing
+from ushape.atomic import check_place, output_error, replacing
 from ushape.data.names import natural
 from ushape.errors import ImageError, OutputError
 from ushape.images.sink import CLASSIC_TIFF_BYTES
-from ushape.predict.outlines import fault_of
-from ushape.predict.place import check_place
+from ushape.interchange.outlines import fault_of
 
 LARGEST_CTC_NUMBER = 2**16 - 1
 """The masks of the Cell Tracking Challenge have 16 bits."""
