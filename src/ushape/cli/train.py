@@ -31,7 +31,7 @@ from ushape.cli.text import say, say_facts, say_json
 from ushape.device import choose_device
 from ushape.predict.tiled import load
 from ushape.report.training import write_training_report
-from ushape.train.run import Run, check_place
+from ushape.train.run import Run, check_run_folder
 from ushape.train.session import DEFAULT_MINUTES, resumed, with_budget
 
 
@@ -72,7 +72,7 @@ def train(
         budgeted = with_budget(said, minutes, steps)
         if minutes is None and steps is None and budgeted["training"] != said.get("training"):
             say(f"No budget given: {DEFAULT_MINUTES:g} minutes. Choose with --minutes or --steps.", err=True)
-        check_place(out, resume=False, overwrite=overwrite)  # now: to read a large folder takes its time
+        check_run_folder(out, resume=False, overwrite=overwrite)  # now: to read a large folder takes its time
         settled = planned(data, budgeted, place)
     run = Run(
         data,

@@ -60,7 +60,7 @@ class Run:
         tensorboard: bool = False,
         command: str = "",
     ) -> None:
-        check_place(out, resume=resume, overwrite=overwrite)
+        check_run_folder(out, resume=resume, overwrite=overwrite)
         self.out, self.command, self.data = out, command, data
         self.recipe = _resumed(wanted, out) if resume else _with_precision(wanted, device)
         self.prepared = prepare(data, self.recipe)
@@ -214,7 +214,7 @@ def _resumed(wanted: Recipe, out: Path) -> Recipe:
     return settled
 
 
-def check_place(out: Path, *, resume: bool, overwrite: bool) -> None:
+def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """CheckpointError or OutputError where `out` is no place for what is asked; nothing is made yet."""
     if resume and overwrite:
         raise RecipeError(f"--resume goes on with what {out} holds, and --overwrite replaces it; choose one.")
