@@ -3,5 +3,6 @@
 from ushape.evaluate.evaluation import Evaluation, Scored
 from ushape.evaluate.masks import evaluate_masks
 from ushape.evaluate.run import RunEvaluation
+from ushape.evaluate.scoring import Scoring
 
-__all__ = ["Evaluation", "RunEvaluation", "Scored", "evaluate_masks"]
+__all__ = ["Evaluation", "RunEvaluation", "Scored", "Scoring", "evaluate_masks"]
