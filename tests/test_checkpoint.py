@@ -6,6 +6,7 @@ import io
 import json
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ushape.errors import CheckpointError, OutputError
 from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models import build
+from ushape.object_rule import ObjectRule
 from ushape.predict.tiled import Predictor
 from ushape.recipe import ModelRecipe, Recipe
 
@@ -71,6 +73,26 @@ def test_it_opens_with_no_other_argument_and_answers_the_same_to_the_last_bit(pa
     assert (after.labels, after.intensity, after.recipe) == (before.labels, before.intensity, before.recipe)
     assert after.provenance == {"step": 3, "scores": {"dice": None}, "name": "σ.tif"}
     assert not after.model.training
+
+
+def test_the_rule_by_which_objects_are_found_comes_back(path: Path):
+    rule = ObjectRule("watershed", 1 / 3, "distance", 0.95, 2.5, fill_holes=False, smallest_px=7, grow_px=1)
+    for stored in (rule, ObjectRule(), None):
+        checkpoint.write(path, replace(trained(), object_rule=stored))
+        assert checkpoint.read(path).object_rule == stored
+        assert about(path)["object_rule"] == (stored.to_dict() if stored else None)
+
+
+def test_a_checkpoint_from_before_there_were_rules_opens_without_one(path: Path):
+    old = rewritten(path, lambda a: a.pop("object_rule"))
+    assert "object_rule" not in about(old)
+    assert checkpoint.read(old).object_rule is None
+
+
+def test_a_rule_of_which_something_is_not_said_has_the_default_there(path: Path):
+    assert checkpoint.read(rewritten(path, lambda a: a.update(object_rule={"grow_px": 2}))).object_rule == ObjectRule(
+        grow_px=2
+    )
 
 
 def test_a_folder_stands_for_its_best_checkpoint(path: Path):
@@ -184,6 +206,21 @@ def test_a_format_to_come_is_told_from_another_program(tmp_path: Path):
             lambda a: a["model"].update(classes=3),
             "takes 3 channels and tells 3 classes apart.*of 3 and the labels of 2",
         ),
+        (
+            lambda a: a.update(object_rule={"treshold": 0.5}),
+            "An object rule has no 'treshold'; it has method, threshold",
+        ),
+        (lambda a: a.update(object_rule={"threshold": 2}), "threshold of the object rule is 2; it takes a number from"),
+        (lambda a: a.update(object_rule={"threshold": [0.5]}), r"threshold of the object rule is \[0.5\]; it takes"),
+        (lambda a: a.update(object_rule={"method": {}}), "method of the object rule is {}; it takes 'components' or"),
+        (lambda a: a.update(object_rule={"method": "watershed", "threshold": 1}), "looks for seeds above 0.9 inside"),
+        (
+            lambda a: a.update(object_rule=["threshold"]),
+            r"object rule is \['threshold'\], which is no table of settings",
+        ),
+        (lambda a: a.update(object_rule=5), "its object rule is 5, which is no table"),
+        (lambda a: a.update(object_rule=False), "its object rule is False, which is no table"),
+        (lambda a: a.update(object_rule=""), "its object rule is '', which is no table"),
         (lambda a: a["model"].update(in_channels=1), "takes 1 channels and tells 2 classes apart.*intensity of 3"),
     ],
 )

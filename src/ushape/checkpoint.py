@@ -128,14 +128,13 @@ def _described(about: Mapping[str, Any]) -> Trained:
         )
     sizes = {name: network[name] for name in ("in_channels", "classes")}
     model = build(network["name"], **sizes, **network["options"])
-    rule = about.get("object_rule")  # checkpoints of the first days have none
     return Trained(
         model,
         labels,
         intensity,
         Recipe.from_dict(about["recipe"]),
         about["provenance"],
-        ObjectRule.from_dict(rule) if rule is not None else None,
+        _object_rule(about.get("object_rule")),
     )
 
 
@@ -162,6 +161,15 @@ def _labels(values: Mapping[str, Any]) -> Labels:
         ignored_values=tuple(values["ignored_values"]),
         coloured=values["coloured"],
     )
+
+
+def _object_rule(values: Any) -> ObjectRule | None:
+    """None where classes are the answer, and in checkpoints of the first days."""
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise ValueError(f"its object rule is {values!r}, which is no table of settings")
+    return ObjectRule.from_dict(values)
 
 
 def _intensity(values: Mapping[str, Any]) -> Intensity:

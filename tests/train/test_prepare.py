@@ -14,8 +14,10 @@ from PIL import Image
 from ushape.errors import DataError, RecipeError
 from ushape.images.source import open_image
 from ushape.labels import IGNORED
-from ushape.recipe import DataRecipe, Recipe
+from ushape.models import build
+from ushape.recipe import DataRecipe, Recipe, merged, read
 from ushape.train.prepare import Prepared, look, plan, prepare
+from ushape.train.sampling import patch_sampler
 
 CPU = torch.device("cpu")
 Annotated = Callable[..., Path]
@@ -168,6 +170,74 @@ def test_the_users_tables_overrule_the_plan(annotated: Annotated):
     recipe = planned(annotated(*"abc"), tables).recipe
     assert (recipe.seed, recipe.model.options["width"], recipe.model.options["padding"]) == (9, 4, "same")
     assert (recipe.training.output_size, recipe.training.steps, recipe.training.foreground_fraction) == (48, 5, 0.5)
+
+
+def test_the_published_network_and_training_stay_what_they_are_on_any_machine(annotated: Annotated):
+    data = annotated(*"abc", numbered=True)
+    found, annotation, _ = look(data, DataRecipe(task="instances"), 0)
+    tables = {**read("unet-2015"), "data": {"task": "instances"}}
+    for device in ("cpu", "cuda"):
+        settled = plan(found, annotation, tables, torch.device(device))
+        assert settled.reasons == ()  # nothing is left to choose
+        assert settled.recipe == merged(Recipe(), tables)
+        model = settled.recipe.model
+        with torch.device("meta"):  # without weights
+            network = build(model.name, in_channels=1, classes=2, **model.options)
+        assert sum(p.numel() for p in network.parameters()) == 31_030_658
+        training = settled.recipe.training
+        assert (training.output_size, training.class_weights) == (388, "balanced")  # of images of 28 x 36 pixels
+        assert (training.border_weights, training.foreground_fraction) == ("unet-2015", 0)
+    prepared = prepare(data, settled.recipe)
+    assert patch_sampler(prepared, settled.recipe, network.footprint, CPU).output_size == 388
+
+
+def test_of_a_recipe_that_says_less_the_rest_is_chosen(annotated: Annotated):
+    recipe = planned(annotated(*"abc"), {"model": {"options": {"width": 64, "padding": "valid"}}}).recipe
+    assert recipe.model.options == {"width": 64, "padding": "valid", "normalisation": "batch"}
+
+
+def test_objects_that_are_told_apart_have_border_weights_and_say_why(annotated: Annotated):
+    data = annotated(*"abc", numbered=True)
+    found, annotation, _ = look(data, DataRecipe(task="instances"), 0)
+    settled = plan(found, annotation, {}, CPU)
+    assert settled.recipe.training.border_weights == "unet-2015"
+    assert any("U-Net 2015: pixels between objects that nearly touch" in reason for _, reason in settled.reasons)
+    without = plan(found, annotation, {"training": {"border_weights": "none"}}, CPU)
+    assert without.recipe.training.border_weights == "none"
+    assert not any("nearly touch" in reason for _, reason in without.reasons)
+    assert planned(data).recipe.training.border_weights == "none"  # where each number is a class
+
+
+def test_objects_are_read_where_something_is_made_of_them(annotated: Annotated):
+    data = annotated(*"abc", numbered=True)
+    prepared = prepare(data, Recipe(data=DataRecipe(task="instances")))
+    assert prepared.annotation.labels.classes == 2
+    for example in prepared.examples:
+        drawn = np.asarray(Image.open(data / "masks" / f"{example.name}.png"))
+        assert example.objects is not None and (example.objects.numpy() == drawn).all()
+        assert ((example.classes == 1).numpy() == (drawn > 0)).all()
+    (truth,) = prepared.truths
+    assert truth.objects is not None
+    assert (truth.objects == np.asarray(Image.open(data / "masks" / f"{truth.name}.png"))).all()
+
+    classes = prepare(data, Recipe(data=DataRecipe(task="semantic")))
+    assert all(example.objects is None for example in classes.examples)
+    assert all(truth.objects is None for truth in classes.truths)
+
+
+def test_border_weights_between_classes_take_the_connected_parts_of_each_for_objects(tmp_path: Path):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[3:9, 3:9], mask[3:9, 9:14], mask[12:18, 20:29] = 1, 2, 1
+    for name in "ab":
+        save(tmp_path / "masks" / f"{name}.png", mask)
+        save(tmp_path / "images" / f"{name}.png", np.random.default_rng(ord(name)).integers(0, 99, (20, 30), np.uint8))
+    recipe = Recipe(data=DataRecipe(task="semantic")).changed(training={"border_weights": "unet-2015"})
+    prepared = prepare(tmp_path, recipe)
+    (example,) = prepared.examples
+    assert example.objects is not None
+    numbers = {int(example.objects[place]) for place in [(5, 5), (5, 11), (15, 25)]}
+    assert len(numbers) == 3 and ((example.objects > 0).numpy() == (mask > 0)).all()
+    assert prepared.truths[0].objects is None  # nothing is told apart in the answer
 
 
 def test_tables_that_cannot_be_are_refused(annotated: Annotated):
