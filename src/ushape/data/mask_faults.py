@@ -44,8 +44,9 @@ def value_faults(drawn: Sequence[Drawn], mains: Sequence[int], task: str | None)
     if task is None and not mains and (look_alike or len(values) > _MOST_USUAL):
         faults.append(
             warning(
-                f"The {len(values)} mask values up to {max(values)} are taken for classes, but they could number objects"
-                f"{': masks hold 1 to n, and n differs' if look_alike else ''}. If so, ask for the task 'instances'.",
+                f"The {len(values)} mask values up to {max(values)} are taken for classes, but they could number "
+                f"objects{': masks hold 1 to n, and n differs' if look_alike else ''}. If so, ask for the task "
+                "'instances'.",
                 files,
             )
         )
