@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ushape.errors import ImageError, OutputError
+from ushape.metrics.families import Measures
 from ushape.metrics.table import Row, Table
 from ushape.report.charts import Series, line_chart
 from ushape.report.page import LONGEST_SIDE_PX, Page, Picture, html, write
@@ -35,6 +36,7 @@ def whole_page(name: str = "cell 7.tif") -> Page:
         facts=[("Folder " + name, name)],
         charts=[("Loss " + name, chart)],
         tables=[("Scores " + name, table)],
+        measures=[("Boundary " + name, Measures("boundary", ("a",), ("a",), ({f"hd95 {name}": 1.5},), {}))],
         galleries=[("Worst " + name, [Picture(name, noise(20, 30))]), ("Best", [Picture("b", noise(30, 20))])],
         command=f"ushape train '{name}'",
         notes=["Left out: " + name],
@@ -50,8 +52,9 @@ WHOLE_PAGE = html(whole_page())
 
 def test_every_part_is_on_the_page_in_its_order(read):
     seen = read(WHOLE_PAGE)
-    place, expected = 0, "Run cell 7.tif|Dice cell|0.951|What was done|Folder|Charts|Loss|Scores|Image by image|Worst"
-    expected += "|truth|Best|To repeat this|ushape train 'cell 7.tif'|Notes|Left out: cell 7.tif"
+    place, expected = 0, "Run cell 7.tif|Dice cell|0.951|What was done|Folder|Charts|Loss|Scores|Image by image"
+    expected += "|Boundary|hd95 cell 7.tif|Worst|truth|Best|To repeat this|ushape train 'cell 7.tif'|Notes"
+    expected += "|Left out: cell 7.tif"
     for words in expected.split("|"):
         assert words in seen.text[place:], words
         place = seen.text.index(words, place) + len(words)
@@ -99,7 +102,7 @@ def test_names_of_others_are_text_wherever_they_stand(read):
     assert "script" not in seen.tags and "<script" not in text
     assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
     assert seen.faults == []
-    assert seen.text.count(FOUL) >= 14
+    assert seen.text.count(FOUL) >= 16
     assert [value for tag, name, value in seen.attributes if (tag, name) == ("img", "alt")] == [FOUL, "b"]
 
 

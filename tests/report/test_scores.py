@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from ushape.metrics.families import ABOUT, Measures
 from ushape.metrics.table import EMPTY_RULE, INTERVAL_RULE, Row, Table
-from ushape.report.scores import MOST_ROWS, score_table
+from ushape.report.scores import MOST_ROWS, measures_table, score_table
 
 
 def row(name: str, hits_of_ten: int, group: str | None = None) -> Row:
@@ -75,3 +78,21 @@ def test_of_very_many_images_only_the_worst_are_listed(read):
     assert f"the {MOST_ROWS} worst of {MOST_ROWS + 20}, the worst first" in seen.text
     assert len(seen.cells) == 5 + MOST_ROWS
     assert seen.cells[5][1] == "0.182" and seen.cells[-1][1] == "0.947"
+
+
+def test_a_family_has_a_row_per_score_with_interval_folder_and_number_of_images(read):
+    images = ({"f1_50": 1.0, "seg": 0.25}, {"f1_50": 0.5, "seg": math.nan})
+    seen = read(measures_table(Measures("objects", ("a", "b"), ("a", "b"), images, {"f1_50": 0.625})))
+    assert seen.cells == [
+        ["Score", "Images", "mean", "folder"],
+        ["f1 50", "2", "0.750 (0.500–1.000)", "0.625"],
+        ["seg", "1", "0.250", "–"],
+    ]
+    assert seen.faults == []
+    assert ABOUT["objects"][1:] in seen.text and "Objects matched" in seen.text
+
+
+def test_a_family_without_a_defined_score_is_all_dashes(read):
+    nothing = Measures("boundary", ("a",), ("a",), ({"hd95 <b>cell</b>": math.nan},), {})
+    assert read(measures_table(nothing)).cells[1:] == [["hd95 <b>cell</b>", "0", "–", "–"]]
+    assert "nan" not in measures_table(nothing)

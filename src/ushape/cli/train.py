@@ -26,7 +26,7 @@ from ushape.cli.options import (
     Width,
 )
 from ushape.cli.settings import must_stand_alone, tables
-from ushape.cli.tables import say_scores
+from ushape.cli.tables import say_measures, say_scores
 from ushape.cli.text import say, say_facts, say_json
 from ushape.device import choose_device
 from ushape.predict.tiled import load
@@ -85,10 +85,13 @@ def train(
         command=ctx.meta[COMMAND],
     )
     follow(run, shlex.join(["ushape", "train", str(data), "--out", str(out), "--resume"]))
-    scores = write_training_report(out, load(out, device=str(place)), run.prepared.truths).to_dict()
+    evaluation = write_training_report(out, load(out, device=str(place)), run.prepared.truths)
     if json:
+        scores = evaluation.to_dict()
         say_json({"run": str(out), **{name: str(path) for name, path in results(out)}, "scores": scores})
         return
     say("\nThe best network on the validation images:")
-    say_scores(scores)
+    say_scores(evaluation.table.to_dict())
+    for measures in evaluation.measures:
+        say_measures(measures)
     say_facts([*results(out), ("next", f"{shlex.join(['ushape', 'predict', str(out)])} IMAGES --out MASKS")])

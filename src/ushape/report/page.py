@@ -23,9 +23,10 @@ from PIL import Image
 
 from ushape.atomic import write_whole
 from ushape.errors import ImageError
+from ushape.metrics.families import Measures
 from ushape.metrics.table import Table
 from ushape.report.markup import escaped
-from ushape.report.scores import score_table
+from ushape.report.scores import measures_table, score_table
 
 LONGEST_SIDE_PX = 640
 """Larger pictures are shrunk to it."""
@@ -58,8 +59,8 @@ class Page:
     """What a page tells, from top to bottom; what is empty is left out.
 
     headline: the few numbers to remember, each a label and a figure. facts: what was done with what, label and text.
-    charts: titles and SVG from charts.line_chart, the one thing that is not escaped. legend: what the colours in the
-    pictures mean. command: what makes all this again.
+    charts: titles and SVG from charts.line_chart, the one thing that is not escaped. tables: scores of pixels;
+    measures: of other families. legend: what the colours in the pictures mean. command: what makes all this again.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Page:
     facts: Sequence[tuple[str, str]] = ()
     charts: Sequence[tuple[str, str]] = ()
     tables: Sequence[tuple[str, Table]] = ()
+    measures: Sequence[tuple[str, Measures]] = ()
     galleries: Sequence[tuple[str, Sequence[Picture]]] = ()
     command: str = ""
     notes: Sequence[str] = ()
@@ -79,6 +81,7 @@ def html(page: Page) -> str:
         _section("What was done", _facts(page.facts)),
         _section("Charts", _charts(page.charts)),
         *(_section(title, score_table(table)) for title, table in page.tables),
+        *(_section(title, measures_table(measures)) for title, measures in page.measures),
         *_galleries(page),
         _section("To repeat this", f"<pre><code>{escaped(page.command)}</code></pre>" if page.command else ""),
         _section("Notes", _list("notes", map(escaped, page.notes))),

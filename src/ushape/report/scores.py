@@ -1,4 +1,4 @@
-"""A table of scores as HTML: the figures of the folder, the rules they follow, and each image, the worst first."""
+"""Scores as HTML: the figures of the folder, the rules they follow, and each image, the worst first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ushape.data.pair import counted
+from ushape.metrics.families import ABOUT, Measures
 from ushape.metrics.pixels import PixelScores
 from ushape.metrics.table import EMPTY_RULE, INTERVAL_RULE, MEASURES, ClassFigures, Figure, Row, Table
 from ushape.report.markup import escaped
@@ -37,6 +38,24 @@ def score_table(table: Table) -> str:
         f"{_score(summary.pixel_accuracy.pooled)} pooled.</p>"
         f'<p class="small">{escaped(EMPTY_RULE)} Mean: over images, below it its interval. {escaped(INTERVAL_RULE)} '
         f"Pooled: from all pixels of all images at once. A null is shown as –.</p>{_images(table)}"
+    )
+
+
+def measures_table(measures: Measures) -> str:
+    """One family: of each score in how many images it is defined, its mean over them, and the folder's own figure."""
+    rows = "".join(
+        f'<tr><th scope="row">{escaped(name.replace("_", " "))}</th>'
+        f"<td>{sum(not math.isnan(image.get(name, math.nan)) for image in measures.images)}</td>"
+        f'<td class="new">{_mean(figure)}</td><td class="new">{_score(figure.pooled)}</td></tr>'
+        for name, figure in measures.figures().items()
+    )
+    about = ABOUT[measures.family]
+    return (
+        '<div class="wide"><table class="scores"><thead><tr><th scope="col">Score</th><th scope="col">Images</th>'
+        '<th scope="col" class="new">mean</th><th scope="col" class="new">folder</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+        f'<p class="small">{escaped(about[0].upper() + about[1:])}. Mean: over the images where the score is defined, '
+        "below it its interval. Folder: of all images at once, where such a figure is reported.</p>"
     )
 
 

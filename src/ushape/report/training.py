@@ -9,62 +9,77 @@ from typing import Any
 import numpy as np
 
 from ushape import checkpoint
+from ushape.data.borders import separated
 from ushape.data.pair import counted
-from ushape.evaluate import Evaluation
+from ushape.evaluate import Evaluation, Scoring
+from ushape.labels import IGNORED
+from ushape.metrics.families import Measures
 from ushape.metrics.table import Figure, Row, Table
+from ushape.predict.objects import find_objects
 from ushape.predict.overlay import legend, overlay
 from ushape.predict.tiled import Predictor
 from ushape.report.charts import Series, line_chart
 from ushape.report.page import Page, Picture, write
 from ushape.train.diary import read as read_log
-from ushape.train.validate import Truth, table
+from ushape.train.validate import Truth
 
 _CASES = 3  # of the best, and of the worst
 _SMOOTHING = 50  # the loss is drawn as the mean over a fiftieth of the steps
 _SIDE_PX = 1024  # of a case; of larger images the middle is shown
 
 
-def write_training_report(run: Path, predictor: Predictor, truths: Sequence[Truth]) -> Table:
+def write_training_report(run: Path, predictor: Predictor, truths: Sequence[Truth]) -> Evaluation:
     """Score the best network on the validation images as a user's prediction would, and write RUN/report.html."""
-    scores = table(predictor, truths)
-    trained = predictor.trained
-    about = trained.provenance
+    scoring = Scoring(predictor)
+    for truth in truths:
+        scoring.add(truth)
+    evaluation, trained = scoring.result(), predictor.trained
+    about, on = trained.provenance, counted(len(truths), "validation image")
+    notes = [f"Split: {about['split']}."]
+    if trained.object_rule:
+        notes.append("How objects are found was chosen on the validation images, which flatters the scores of objects.")
     page = Page(
         title=f"{trained.recipe.model.name} on {Path(str(about['data'])).name}",
-        headline=_headline(scores),
+        headline=_headline(evaluation),
         facts=_facts(trained, run),
         charts=_charts(run / "log.csv"),
-        tables=[(f"Scores on {counted(len(scores.rows), 'validation image')}", scores)],
-        galleries=_galleries(predictor, scores, truths),
+        tables=[(f"Scores on {on}", evaluation.table)],
+        measures=_measures(evaluation, on),
+        galleries=_galleries(predictor, evaluation, truths),
         legend=legend(trained.labels, truth=True),
         command=str(about["command"]),
-        notes=[f"Split: {about['split']}."],
+        notes=notes,
     )
     write(run / "report.html", page)
-    return scores
+    return evaluation
 
 
 def write_evaluation_report(path: Path, predictor: Predictor, evaluation: Evaluation, truths: Sequence[Truth]) -> None:
     """The same for an evaluation on other images."""
-    scores = evaluation.table
-    notes = []
+    on, notes = counted(len(evaluation.table.rows), "image"), []
     if evaluation.trained_on:
         notes.append(f"{len(evaluation.trained_on)} of these images were trained on; their scores flatter.")
     page = Page(
         title=f"{predictor.trained.recipe.model.name}: evaluation",
-        headline=_headline(scores),
+        headline=_headline(evaluation),
         facts=_facts(predictor.trained, None),
-        tables=[(f"Scores on {counted(len(scores.rows), 'image')}", scores)],
-        galleries=_galleries(predictor, scores, truths),
+        tables=[(f"Scores on {on}", evaluation.table)],
+        measures=_measures(evaluation, on),
+        galleries=_galleries(predictor, evaluation, truths),
         legend=legend(predictor.trained.labels, truth=True),
         notes=notes,
     )
     write(path, page)
 
 
-def _headline(scores: Table) -> list[tuple[str, str]]:
-    summary = scores.summary()
+def _measures(evaluation: Evaluation, on: str) -> list[tuple[str, Measures]]:
+    return [(f"Scores of {measures.family} on {on}", measures) for measures in evaluation.measures]
+
+
+def _headline(evaluation: Evaluation) -> list[tuple[str, str]]:
+    summary = evaluation.table.summary()
     figures = [("Dice", summary.foreground.dice), ("IoU", summary.foreground.iou)]
+    figures += [("F1 of objects", m.figures()["f1_50"]) for m in evaluation.measures if m.family == "objects"]
     return [(name, _with_interval(f)) for name, f in figures] + [
         ("pixel accuracy", f"{summary.pixel_accuracy.mean:.3f}"),
         ("images", str(summary.images)),
@@ -81,14 +96,17 @@ def _facts(trained: checkpoint.Trained, run: Path | None) -> list[tuple[str, str
     about: Any = trained.provenance
     recipe, model = trained.recipe, trained.model
     options = ", ".join(f"{k} {v}" for k, v in recipe.model.options.items()) or "as published"
+    borders = recipe.training.border_weights
+    weighed = "" if borders == "none" else f" with border weights {borders}"
     facts = [
         ("network", f"{recipe.model.name} ({options}), {model.parameter_count:,} parameters"),
         ("classes", ", ".join(trained.labels.names)),
+        *([("objects", trained.object_rule.in_words())] if trained.object_rule else []),
         ("trained in", f"{about['data']} ({about['layout']})"),
         ("trained on", f"{counted(len(about['training']), 'image')}: {_few(about['training'])}"),
         ("held back", f"{counted(len(about['validation']), 'image')}: {_few(about['validation'])}"),
         ("training", f"{about['step']} steps in {about['seconds'] / 60:.1f} minutes on {about['device']}"),
-        ("recipe", f"{recipe.training.optimiser}, {recipe.training.loss}, seed {recipe.seed}"),
+        ("recipe", f"{recipe.training.optimiser}, {recipe.training.loss}{weighed}, seed {recipe.seed}"),
         ("date", str(about["date"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in about["versions"].items())),
     ]
@@ -115,20 +133,41 @@ def _charts(log: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _galleries(predictor: Predictor, scores: Table, truths: Sequence[Truth]) -> list[tuple[str, list[Picture]]]:
-    by_name = {truth.name: truth for truth in truths}
+def _galleries(
+    predictor: Predictor, evaluation: Evaluation, truths: Sequence[Truth]
+) -> list[tuple[str, list[Picture]]]:
+    scores, by_name = evaluation.table, {truth.name: truth for truth in truths}
     count = min(_CASES, max(1, len(scores.rows) // 2))
     chosen = [("Worst cases", scores.worst(count)), ("Best cases", scores.best(count))]
     if len(scores.rows) == 1:
         chosen = [("The one case", scores.worst(1))]
-    return [(title, [_picture(predictor, row, by_name[row.name], scores) for row in rows]) for title, rows in chosen]
+    return [
+        (title, [_picture(predictor, by_name[row.name], _caption(row, evaluation)) for row in rows])
+        for title, rows in chosen
+    ]
 
 
-def _picture(predictor: Predictor, row: Row, truth: Truth, scores: Table) -> Picture:
-    classes, _ = predictor.whole(truth.source)
+def _caption(row: Row, evaluation: Evaluation) -> str:
+    caption = f"{row.name}: Dice {Table([row], evaluation.table.class_names).pooled.mean_dice:.3f}"
+    for measures in evaluation.measures:
+        if measures.family == "objects":
+            found = dict(zip(measures.names, measures.images, strict=True))[row.name]["f1_50"]
+            caption += "" if np.isnan(found) else f", F1 of objects {found:.3f}"
+    return caption
+
+
+def _picture(predictor: Predictor, truth: Truth, caption: str) -> Picture:
+    """The answer over its image, objects drawn apart where they are told apart."""
+    classes, probability = predictor.whole(truth.source)
+    wanted, rule = truth.classes, predictor.trained.object_rule
+    if rule is not None:
+        classes = (separated(find_objects(probability[1], rule)) > 0).astype(np.uint8)
+        if truth.objects is not None:
+            apart = (separated(truth.objects) > 0).astype(np.uint8)
+            wanted = np.where(wanted == IGNORED, wanted, apart)
     middle = tuple(slice(max(0, (n - _SIDE_PX) // 2), max(0, (n - _SIDE_PX) // 2) + _SIDE_PX) for n in classes.shape)
-    labels = predictor.trained.labels
     enlarge = max(1, 512 // max(classes[middle].shape))
-    pixels = overlay(truth.source.read()[middle], classes[middle], labels, truth=truth.classes[middle], enlarge=enlarge)
-    dice = Table([row], scores.class_names).pooled.mean_dice
-    return Picture(f"{row.name}: Dice {dice:.3f}", pixels)
+    pixels = overlay(
+        truth.source.read()[middle], classes[middle], predictor.trained.labels, truth=wanted[middle], enlarge=enlarge
+    )
+    return Picture(caption, pixels)
