@@ -18,6 +18,7 @@ from ushape.checkpoint import Trained
 from ushape.errors import DataError, RecipeError
 from ushape.evaluate import Evaluation, RunEvaluation, evaluate_masks
 from ushape.geometry.footprint import Footprint
+from ushape.images.source import from_array
 from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.metrics.families import FamilyName
@@ -216,6 +217,24 @@ def test_a_run_and_the_masks_it_writes_have_the_same_scores_of_objects(data: Pat
     assert [row.confusion.tolist() for row in of_masks.table.rows] == [
         row.confusion.tolist() for row in of_run.table.rows
     ]
+
+
+def test_a_run_and_its_masks_agree_to_the_last_bit_of_a_threshold(tmp_path: Path) -> None:
+    """Where p and 1 - (1 - p) differ in their last bit, and the threshold is p."""
+    light = np.arange(101, 255, dtype=np.uint8)
+    background, foreground = predictor().whole(from_array(light[None]))[1][:, 0]
+    odd = np.flatnonzero(foreground > 1 - background)
+    assert odd.size
+    pair(tmp_path, "a", squares(*[255] * 9))
+    image = np.where(squares(*[255] * 9), light[odd[0]], DARK).astype(np.uint8)
+    save(tmp_path / "images" / "a.png", image)
+    exact = predictor(ObjectRule(threshold=float(foreground[odd[0]])))
+    for _ in Job(exact, find_images([str(tmp_path / "images")]), tmp_path / "out").events():
+        pass
+    of_run = scored(RunEvaluation(exact, tmp_path)).measures[0]
+    of_masks = evaluate_masks(tmp_path / "out", tmp_path / "masks", task="instances").measures[0]
+    assert of_run.images == of_masks.images
+    assert of_run.images[0]["ap_50_95"] == 1
 
 
 def test_a_run_without_a_rule_and_its_masks_have_the_same_scores_of_every_family(tmp_path: Path) -> None:
