@@ -368,6 +368,7 @@ def test_a_damaged_page_leaves_nothing_of_its_stack_and_nothing_of_all_images(
 
 
 def test_stopping_anywhere_leaves_whole_files_of_whole_images(cells: Predictor, images: Path, tmp_path: Path):
+    cells = Predictor(cells.trained, keep_px=28)  # two tiles an image
     whole = {
         name: (tmp_path / "whole" / name).read_bytes()
         for told in run(cells, images, tmp_path / "whole", *OF_OBJECTS).values()
