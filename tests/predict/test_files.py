@@ -397,10 +397,14 @@ def test_the_steps_of_each_page_are_told_one_by_one_and_the_last_once(
     found = find_images([str(tmp_path / "images")])
     events = list(Job(Predictor(make_trained(object_rule=rule), keep_px=keep_px), found, tmp_path / "m").events())
     for page in found:
-        told = [(e.done, e.total) for e in events if isinstance(e, TileDone) and e.page == page]
+        steps = [e for e in events if isinstance(e, TileDone) and e.page == page]
+        told = [(e.done, e.total) for e in steps if not e.doing]
         tiles = 1 if keep_px == 1000 else 9
         total = tiles + (rule is not None)  # to find the objects is the last step
         assert told == [(n, total) for n in range(1, total + 1)]
+        finding = [e.doing for e in steps if e.doing]
+        assert [words[:16] for words in finding] == ["finding objects:"] * 2 * (rule is not None)  # strips, numbers
+        assert all(e.done == total - 1 for e in steps if e.doing)
 
 
 def test_a_region_that_memory_cannot_hold_leaves_nothing(make_trained: MakeTrained, tmp_path: Path):
@@ -416,12 +420,13 @@ def test_a_region_that_memory_cannot_hold_leaves_nothing(make_trained: MakeTrain
 def test_stopping_at_any_step_leaves_objects_whole_or_absent(make_trained: MakeTrained, tmp_path: Path):
     predictor = Predictor(make_trained(object_rule=APART), keep_px=16)
     found = find_images([str(save(tmp_path / "a.png", waves()))])
-    for after in range(1, 12):  # nine tiles, the objects, the file
+    last = 13  # nine tiles, two steps of finding objects, the objects, the file
+    for after in range(1, last + 1):
         events = Job(predictor, found, tmp_path / f"{after}").events()
         told = [next(events) for _ in range(after)]
         events.close()
-        assert isinstance(told[-1], MaskWritten) == (after == 11)
-        assert names(tmp_path / f"{after}") == (["a.tif"] if after == 11 else [])
+        assert isinstance(told[-1], MaskWritten) == (after == last)
+        assert names(tmp_path / f"{after}") == (["a.tif"] if after == last else [])
 
 
 # Whole or not at all

@@ -86,7 +86,7 @@ def _written(job: Job, pages: int) -> list[MaskWritten]:
                 if isinstance(event, MaskWritten):
                     written.append(event)
                 elif isinstance(event, TileDone):
-                    bar.show((seen + event.done / event.total) / pages, event.page.name)
+                    bar.show((seen + event.done / event.total) / pages, f"{event.page.name}  {event.doing}".rstrip())
                     seen += event.done == event.total
     except (UshapeError, KeyboardInterrupt):
         if written:

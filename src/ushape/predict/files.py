@@ -31,11 +31,12 @@ _LARGEST_PNG = 64 * 2**20  # pixels: beyond, a mask goes to TIFF, which needs no
 
 @dataclass(frozen=True)
 class TileDone:
-    """Progress within one image."""
+    """Progress within one image; doing: what else than a tile goes on."""
 
     page: Page
     done: int
     total: int
+    doing: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,8 +232,8 @@ class Job:
                 found.write(tile.window, tile.probability[1])
                 total = tile.total + 1  # to find the objects is the last step
                 yield TileDone(page, tile.done, total)
-            for _ in found.find():
-                pass
+            for step in found.find():
+                yield TileDone(page, total - 1, total, f"finding objects: {step.step} {step.done / step.total:.0%}")
             mask = open_mask(found.dtype)
             for window, numbers in found.windows():
                 mask.write(window, numbers)
