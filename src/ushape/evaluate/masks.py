@@ -162,10 +162,9 @@ def _meaning(met: Sequence[_Meeting], masks: Path, truth: Path, coloured: bool, 
     if not together(sides[0]).values.size:
         raise DataError(f"All pixels of the truth in {truth} are ignored. Leave fewer values out.")
     surely = [task is None and not coloured and are_object_numbers(tallies) for tallies in sides]
-    if task != "instances":
-        for side, place in ((0, truth), (1, masks)):
-            if not surely[side]:
-                _check_clear(met, side, place, coloured)
+    for side, place in ((0, truth), (1, masks)):
+        if not surely[side]:
+            _check_clear(met, side, place, coloured)
     if task == "instances" or any(surely):
         numbered = [len(together(tallies).values) > 2 for tallies in sides]
         return _Meaning(("background", "object"), (), (numbered[0], numbered[1]))
@@ -181,10 +180,11 @@ def _check_clear(met: Sequence[_Meeting], side: int, place: Path, coloured: bool
         return
     odd = [of for of in met if np.setdiff1d(of.tallies[side].values, mains).size]
     files = dict.fromkeys((of.mask if side else of.truth).path.name for of in odd)
+    meant = listed(f"#{value:06x}" if coloured else str(value) for value in mains)
     raise DataError(
-        f"The masks in {place} hold {len(every.values)} values, of which {listed(map(str, mains))} seem to be meant; "
+        f"The masks in {place} hold {len(every.values)} values, of which {meant} seem to be meant; "
         f"the others lie between, as blurred edges and JPEG leave them: {listed(files)}. Save masks as PNG or TIFF "
-        "with one value per class; if they number objects, ask for the task 'instances'."
+        "with one value per class or object."
     )
 
 

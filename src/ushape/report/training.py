@@ -36,8 +36,10 @@ def write_training_report(run: Path, predictor: Predictor, truths: Sequence[Trut
     evaluation, trained = scoring.result(), predictor.trained
     about, on = trained.provenance, counted(len(truths), "validation image")
     notes = [f"Split: {about['split']}."]
-    if trained.object_rule:
+    if trained.object_rule and about.get("object_images"):
         notes.append("How objects are found was chosen on the validation images, which flatters the scores of objects.")
+    elif trained.object_rule:
+        notes.append("No validation image has an object to choose by; objects are found as is usual.")
     page = Page(
         title=f"{trained.recipe.model.name} on {Path(str(about['data'])).name}",
         headline=_headline(evaluation),

@@ -91,8 +91,12 @@ def _choices(
 
 
 def _overruled(chosen: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
-    """Whether the user's tables decide on all of it themselves; another network has other options."""
+    """Whether the user's tables decide on all of it themselves, or leave it no sense; other networks have options of
+    their own, and a loss without pixels cannot weigh them.
+    """
     model, wanted = chosen.get("model"), tables.get("model", {})
+    if "border_weights" in chosen.get("training", {}) and tables.get("training", {}).get("loss") == "dice":
+        return True
     if model is not None:
         named = wanted.get("name", Recipe().model.name) != Recipe().model.name
         return named or set(model["options"]) <= set(wanted.get("options", {}))
