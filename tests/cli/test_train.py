@@ -41,6 +41,11 @@ def test_how_objects_are_found_is_told_and_kept(ushape, numbered, quick, tmp_pat
     assert line.startswith(f"objects: {words}; average precision 0.")
     assert "with border weights unet-2015" in result.stderr
     assert words in ushape("inspect", tmp_path / "run").stdout
+    for score in ("f1 50", "ap 50 95", "panoptic quality"):
+        assert score in result.stdout
+    again = ushape("train", numbered, "--out", tmp_path / "run", "--resume", "--json")
+    (objects,) = json.loads(again.stdout)["scores"]["measures"]
+    assert objects["family"] == "objects" and len(objects["images"]) == 1
 
 
 def test_numbered_objects_can_be_one_class(ushape, numbered, quick, tmp_path):
