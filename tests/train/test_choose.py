@@ -37,6 +37,9 @@ from ushape.train.validate import Truth
 
 Annotated = Callable[..., Path]
 
+FIRST = ObjectRule(smallest_px=4)
+"""While these are in training: a sixteenth of their 8 x 8 pixels, and nothing smaller, is an object."""
+
 
 class Grey(Segmenter):
     """The foreground's logit is the grey value: 0 on 128, ±8 on white and black."""
@@ -200,7 +203,7 @@ def test_both_checkpoints_have_the_rule_and_its_score_and_are_otherwise_what_the
         chosen = event
     assert isinstance(chosen, ObjectsChosen)
     for old, new in zip(before.values(), both(tmp_path / "run"), strict=True):
-        assert (old.object_rule, new.object_rule) == (ObjectRule(), chosen.rule)
+        assert (old.object_rule, new.object_rule) == (FIRST, chosen.rule)
         assert new.provenance == {**old.provenance, "object_score": chosen.score, "object_images": chosen.images}
         assert (new.recipe, new.labels, new.intensity) == (old.recipe, old.labels, old.intensity)
         weights = old.model.state_dict()
@@ -220,7 +223,7 @@ def test_the_default_stands_where_no_validation_image_has_an_object(annotated: A
     running.prepared = replace(running.prepared, truths=tuple(map(emptied, running.prepared.truths)))
     assert chosen_by(running) == []
     for trained in both(tmp_path / "run"):
-        assert trained.object_rule == ObjectRule()
+        assert trained.object_rule == FIRST
         assert not {"object_score", "object_images"} & set(trained.provenance)
 
 
@@ -234,7 +237,7 @@ def test_until_it_is_over_a_training_has_the_default(annotated: Annotated, tmp_p
     events = run(data, tmp_path / "run").events()
     assert len(list(islice(events, 42))) == 42  # 40 steps and two validations
     events.close()
-    assert [trained.object_rule for trained in both(tmp_path / "run")] == [ObjectRule()] * 2
+    assert [trained.object_rule for trained in both(tmp_path / "run")] == [FIRST] * 2
     (chosen,) = chosen_by(run(data, tmp_path / "run", resume=True))
     assert [trained.object_rule for trained in both(tmp_path / "run")] == [chosen.rule] * 2
 

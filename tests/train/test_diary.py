@@ -15,17 +15,18 @@ from ushape.errors import MissingExtra, OutputError
 from ushape.metrics.table import Row, Table
 from ushape.train.diary import COLUMNS, Diary, read
 from ushape.train.loop import Event, Stepped, Validated
+from ushape.train.validate import Validation
 
-HEADER = "step,seconds,loss,learning_rate,validation_dice,validation_iou,validation_accuracy\n"
+HEADER = "step,seconds,loss,learning_rate,validation_dice,validation_iou,validation_accuracy,validation_objects\n"
 
 
 def stepped(step: int) -> Stepped:
     return Stepped(step, step / 3, step / 10, 1 / step, 1e-5)
 
 
-def validated(step: int, confusion: list[list[int]] | None = None) -> Validated:
+def validated(step: int, confusion: list[list[int]] | None = None, objects: float | None = None) -> Validated:
     rows = (Row("a", "a", np.array(confusion or [[50, 25], [25, 50]])),)
-    return Validated(step, step / 3 + 1, 0.5, True, Table(rows, ("background", "cell")))
+    return Validated(step, step / 3 + 1, True, Validation(Table(rows, ("background", "cell")), objects))
 
 
 def log(folder: Path, *events: Event) -> Diary:
@@ -37,9 +38,9 @@ def log(folder: Path, *events: Event) -> Diary:
 
 
 def test_each_event_is_a_line(tmp_path: Path):
-    log(tmp_path, stepped(1), stepped(2), validated(2)).close()
+    log(tmp_path, stepped(1), stepped(2), validated(2, objects=0.25)).close()
     assert (tmp_path / "log.csv").read_text() == (
-        HEADER + "1,0.333,1,1e-05,,,\n" + "2,0.667,0.5,1e-05,,,\n" + "2,1.667,,,0.666667,0.5,0.666667\n"
+        HEADER + "1,0.333,1,1e-05,,,,\n" + "2,0.667,0.5,1e-05,,,,\n" + "2,1.667,,,0.666667,0.5,0.666667,0.25\n"
     )
     assert tuple(HEADER.strip().split(",")) == COLUMNS
 
@@ -60,7 +61,7 @@ def test_each_line_is_on_the_disk_at_once(tmp_path: Path):
 
 def test_undefined_scores_are_empty(tmp_path: Path):
     log(tmp_path, validated(1, [[9, 0], [0, 0]]))
-    assert read(tmp_path / "log.csv")[0] == dict(zip(COLUMNS, ["1", "1.333", "", "", "", "", "1"], strict=True))
+    assert read(tmp_path / "log.csv")[0] == dict(zip(COLUMNS, ["1", "1.333", "", "", "", "", "1", ""], strict=True))
 
 
 def test_a_new_training_starts_a_new_file(tmp_path: Path):

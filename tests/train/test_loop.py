@@ -27,6 +27,7 @@ from ushape.models import build
 from ushape.recipe import TrainingRecipe
 from ushape.train import loop
 from ushape.train.loop import Event, Stepped, Trainer, Validated, fit
+from ushape.train.validate import Validation
 
 CPU = torch.device("cpu")
 
@@ -61,15 +62,16 @@ def trainer(
     return Trainer(model, TrainingRecipe(**({"steps": 8} | recipe)), sampler, precision=precision)
 
 
-def table(dice: float = 0.5) -> Table:
+def found(dice: float = 0.5) -> Validation:
     hits = round(100 * dice)
-    return Table((Row("a", "a", np.array([[50, 100 - hits], [100 - hits, hits]])),), ("background", "cell"))
+    rows = (Row("a", "a", np.array([[50, 100 - hits], [100 - hits, hits]])),)
+    return Validation(Table(rows, ("background", "cell")))
 
 
-def scores(*dices: float) -> Callable[[Trainer], Table]:
+def scores(*dices: float) -> Callable[[Trainer], Validation]:
     """A validation that finds these, one after the other, then 0.5 for ever."""
     left = iter(dices)
-    return lambda _: table(next(left, 0.5))
+    return lambda _: found(next(left, 0.5))
 
 
 def saved(running: Trainer, folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -82,7 +84,7 @@ def facts(event: Event) -> tuple[Any, ...]:
     """What of an event does not depend on the clock."""
     if isinstance(event, Stepped):
         return "stepped", event.step, event.progress, event.loss, event.learning_rate
-    return "validated", event.step, event.score, event.best
+    return "validated", event.step, event.scores.score, event.best
 
 
 def same_tensors(first: Trainer, second: Trainer) -> bool:
@@ -119,8 +121,8 @@ def test_wherever_the_iterator_is_closed_the_same_events_follow(tmp_path: Path):
     def new() -> Trainer:
         return trainer(steps=7, validations=3)
 
-    def validate(running: Trainer) -> Table:
-        return table((running.step * 37 % 10) / 10)
+    def validate(running: Trainer) -> Validation:
+        return found((running.step * 37 % 10) / 10)
 
     whole = [facts(event) for event in fit(new(), validate)]
     assert [fact[:2] for fact in whole] == [
@@ -219,10 +221,10 @@ def test_with_steps_no_clock_decides_what_is_validated(monkeypatch: pytest.Monke
 
 
 def test_the_best_is_the_first_of_the_highest_and_an_undefined_score_is_0():
-    nothing = Table((Row("a", "a", np.array([[5, 0], [0, 0]])),), ("background", "cell"))
-    left = iter([nothing, table(0.2), table(0.8), table(0.5), table(0.8), table(0.9)])
+    nothing = Validation(Table((Row("a", "a", np.array([[5, 0], [0, 0]])),), ("background", "cell")))
+    left = iter([nothing, found(0.2), found(0.8), found(0.5), found(0.8), found(0.9)])
     events = [e for e in fit(trainer(steps=6, validations=6), lambda _: next(left)) if isinstance(e, Validated)]
-    assert [e.score for e in events] == pytest.approx([0, 0.2, 0.8, 0.5, 0.8, 0.9])
+    assert [e.scores.score for e in events] == pytest.approx([0, 0.2, 0.8, 0.5, 0.8, 0.9])
     assert [e.best for e in events] == [True, True, True, False, False, True]
 
 
@@ -236,12 +238,12 @@ class Clock:
         self.now += 1.0
         return self.now
 
-    def validation(self, *seconds: float) -> Callable[[Trainer], Table]:
+    def validation(self, *seconds: float) -> Callable[[Trainer], Validation]:
         """One that takes so many seconds, the last number for ever."""
 
-        def validate(_: Trainer) -> Table:
+        def validate(_: Trainer) -> Validation:
             self.now += next(left) - 1
-            return table()
+            return found()
 
         left = iter_then_last(seconds)
         return validate

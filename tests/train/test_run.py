@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from ushape.train import run as run_module
 from ushape.train.diary import read as read_log
 from ushape.train.loop import Stepped, Validated
 from ushape.train.run import FILES, Run
+from ushape.train.validate import Validation
 
 CPU = torch.device("cpu")
 Annotated = Callable[..., Path]
@@ -87,11 +87,12 @@ def scores(monkeypatch: pytest.MonkeyPatch, *dices: float) -> None:
     """Validations that find these."""
     left = iter(dices)
 
-    def table(*_: Any) -> Table:
+    def validated(*_: Any) -> Validation:
         hits = round(100 * next(left))
-        return Table((Row("a", "a", np.array([[50, 100 - hits], [100 - hits, hits]])),), ("background", "cell"))
+        rows = (Row("a", "a", np.array([[50, 100 - hits], [100 - hits, hits]])),)
+        return Validation(Table(rows, ("background", "cell")))
 
-    monkeypatch.setattr(run_module, "validate", SimpleNamespace(table=table))
+    monkeypatch.setattr(run_module, "validated", validated)
 
 
 def test_a_run_leaves_what_it_says_and_nothing_else(annotated: Annotated, tmp_path: Path):

@@ -75,7 +75,10 @@ class _Course:
             self._loss = _SMOOTHING * before + (1 - _SMOOTHING) * event.loss
             self._bar.show(event.progress, f"step {event.step}  loss {self._loss:.3f}{self._score}")
             return
-        self._score = f"  Dice {event.score:.4f}"
+        scores = event.scores
+        objects = f"  objects {scores.objects:.4f}" if scores.objects is not None else ""
+        reached = f"Dice {scores.dice:.4f}{objects}"
+        self._score = f"  {reached}"
         loss = "" if self._loss is None else f"  loss {self._loss:.3f}"
         best = "  (best so far)" if event.best else ""
-        self._bar.note(f"{clock(event.seconds)}  step {event.step}{loss}  validation Dice {event.score:.4f}{best}")
+        self._bar.note(f"{clock(event.seconds)}  step {event.step}{loss}  validation {reached}{best}")

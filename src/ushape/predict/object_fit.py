@@ -76,6 +76,11 @@ def fit_rule(
     return Fitted(best, search.scores[best], tuple(Tried(rule, score) for rule, score in search.scores.items()))
 
 
+def mean_precision(matching: Matching) -> float:
+    """The average precision of one image, averaged over IOU_THRESHOLDS; NaN where neither map has an object."""
+    return sum(matching.average_precision(iou) for iou in IOU_THRESHOLDS) / len(IOU_THRESHOLDS)
+
+
 class _Search:
     """Every rule tried, with its score."""
 
@@ -124,7 +129,7 @@ class _Search:
         """Mean over the images in which the truth or the rule has objects; 0 where there is none."""
         if rule not in self.scores:
             scores = [
-                _mean_precision(image, grown(objects, rule.grow_px))
+                mean_precision(Matching.of(image.truth, grown(objects, rule.grow_px), ignored=image.ignored))
                 for image, objects in zip(self._images, self._ungrown(replace(rule, grow_px=0)), strict=True)
             ]
             defined = [score for score in scores if not math.isnan(score)]
@@ -141,11 +146,6 @@ class _Search:
 def _objects(probability: NDArray[np.float32], rule: ObjectRule) -> NDArray[np.int32]:
     inside = probability >= np.float32(rule.threshold)
     return objects_within(probability, inside, np.zeros_like(inside), rule)
-
-
-def _mean_precision(image: _Image, objects: NDArray[np.integer]) -> float:
-    matching = Matching.of(image.truth, objects, ignored=image.ignored)
-    return sum(matching.average_precision(iou) for iou in IOU_THRESHOLDS) / len(IOU_THRESHOLDS)
 
 
 def _simplicity(rule: ObjectRule) -> tuple[float, ...]:

@@ -129,9 +129,11 @@ def _charts(log: Path) -> list[tuple[str, str]]:
     at = [float(r["step"]) for r in validated]
     dice = Series("Dice", at, [float(r["validation_dice"]) for r in validated])
     iou = Series("IoU", at, [float(r["validation_iou"]) for r in validated])
+    judged = [r for r in validated if r.get("validation_objects")]
+    objects = Series("objects", [float(r["step"]) for r in judged], [float(r["validation_objects"]) for r in judged])
     return [
         ("Loss in training", line_chart([loss], x_label="step", y_label="loss")),
-        ("Scores in validation", line_chart([dice, iou], x_label="step", y_label="score")),
+        ("Scores in validation", line_chart([dice, iou, *[objects] * bool(judged)], x_label="step", y_label="score")),
     ]
 
 

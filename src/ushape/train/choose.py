@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ushape.labels import IGNORED
 from ushape.object_rule import ObjectRule
 from ushape.predict.object_fit import fit_rule
 from ushape.predict.tiled import Predictor
+from ushape.train.prepare import Prepared
 from ushape.train.validate import Truth
 
+_SPECK = 1 / 16  # of the median object
 _MOST_PIXELS = 8 * 2**20  # of all images together; more would take longer than it teaches
 
 
@@ -21,6 +25,17 @@ class ObjectsChosen:
     rule: ObjectRule
     score: float
     images: int
+
+
+def first_rule(prepared: Prepared) -> ObjectRule:
+    """What serves while a network is in training: connected regions, but for specks beside the objects trained on."""
+    sizes = [
+        np.unique(example.objects.numpy()[example.objects.numpy() > 0], return_counts=True)[1]
+        for example in prepared.examples
+        if example.objects is not None and example.objects.any()
+    ]
+    median_px = float(np.median(np.concatenate(sizes))) if sizes else 0.0
+    return ObjectRule(smallest_px=max(1, round(_SPECK * median_px)))
 
 
 def choose_objects(predictor: Predictor, truths: Sequence[Truth]) -> ObjectsChosen | None:

@@ -13,7 +13,16 @@ from ushape.atomic import output_error, write_whole
 from ushape.errors import MissingExtra
 from ushape.train.loop import Event, Stepped, Validated
 
-COLUMNS = ("step", "seconds", "loss", "learning_rate", "validation_dice", "validation_iou", "validation_accuracy")
+COLUMNS = (
+    "step",
+    "seconds",
+    "loss",
+    "learning_rate",
+    "validation_dice",
+    "validation_iou",
+    "validation_accuracy",
+    "validation_objects",
+)
 
 
 class Diary:
@@ -69,13 +78,14 @@ def _stepped(event: Stepped) -> dict[str, str]:
 
 
 def _validated(event: Validated) -> dict[str, str]:
-    figures = event.table.summary()
+    figures = event.scores.table.summary()
     return {
         "step": str(event.step),
         "seconds": f"{event.seconds:.3f}",
         "validation_dice": _cell(figures.foreground.dice.mean),
         "validation_iou": _cell(figures.foreground.iou.mean),
         "validation_accuracy": _cell(figures.pixel_accuracy.mean),
+        "validation_objects": _cell(math.nan if event.scores.objects is None else event.scores.objects),
     }
 
 

@@ -20,11 +20,11 @@ from torch import Tensor
 from ushape.data.patches import PatchSampler
 from ushape.device import Precision, autocast
 from ushape.errors import CheckpointError, RecipeError, TrainingError
-from ushape.metrics.table import Table
 from ushape.models.segmenter import Segmenter
 from ushape.recipe import TrainingRecipe
 from ushape.train.losses import loss
 from ushape.train.optimiser import RunningMean, learning_rate, optimiser
+from ushape.train.validate import Validation
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
 _BELOW_ANY_SCORE = -1.0
@@ -43,13 +43,12 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Validated:
-    """The scores of the running mean of the weights on the validation images; score: its mean foreground Dice."""
+    """The scores of the running mean of the weights on the validation images; best: the highest score so far."""
 
     step: int
     seconds: float
-    score: float
     best: bool
-    table: Table
+    scores: Validation
 
 
 Event = Stepped | Validated
@@ -179,7 +178,7 @@ class Trainer:
         return {"param_groups": self.optimiser.state_dict()["param_groups"]}
 
 
-def fit(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Iterator[Event]:
+def fit(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Iterator[Event]:
     """Train until the recipe's steps or minutes are used up, validating as often as it says and at the end.
 
     What comes next follows from the trainer alone, so that a resumed training makes a validation it had yet to make.
@@ -203,11 +202,10 @@ def _validation_is_due(trainer: Trainer) -> bool:
     return due and (affordable or trainer.recipe.steps > 0)  # steps, unlike minutes, are repeatable: no clock decides
 
 
-def _validated(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Validated:
+def _validated(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Validated:
     begin = time.perf_counter()
-    table = validate(trainer)
-    score = table.summary().foreground.dice.mean
-    score = 0.0 if math.isnan(score) else score
+    scores = validate(trainer)
+    score = scores.score
     best = score > trainer.best
     taken = time.perf_counter() - begin
     trainer.best = max(score, trainer.best)
@@ -216,7 +214,7 @@ def _validated(trainer: Trainer, validate: Callable[[Trainer], Table]) -> Valida
     trainer.reserved_seconds = max(taken, trainer.reserved_seconds)  # never less: progress must not go back
     trainer.seconds += taken
     trainer.validating_seconds += taken
-    return Validated(trainer.step, trainer.seconds, score, best, table)
+    return Validated(trainer.step, trainer.seconds, best, scores)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

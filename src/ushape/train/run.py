@@ -25,17 +25,15 @@ from ushape.atomic import output_error, write_whole
 from ushape.checkpoint import Trained
 from ushape.device import faster_precision
 from ushape.errors import CheckpointError, OutputError, RecipeError, TrainingError
-from ushape.metrics.table import Table
 from ushape.models import build
-from ushape.object_rule import ObjectRule
 from ushape.predict.tiled import Predictor
 from ushape.recipe import Recipe, merged, read
-from ushape.train import validate
-from ushape.train.choose import ObjectsChosen, choose_objects
+from ushape.train.choose import ObjectsChosen, choose_objects, first_rule
 from ushape.train.diary import Diary
 from ushape.train.loop import Event, Trainer, Validated, fit
 from ushape.train.prepare import prepare
 from ushape.train.sampling import class_weights, patch_sampler
+from ushape.train.validate import Validation, validated
 
 FILES = ("recipe.toml", "best.safetensors", "last.safetensors", "state.safetensors", "log.csv", "report.html")
 _SAVE_EVERY_SECONDS = 120
@@ -64,6 +62,7 @@ class Run:
         self.out, self.command, self.data = out, command, data
         self.recipe = _resumed(wanted, out) if resume else _with_precision(wanted, device)
         self.prepared = prepare(data, self.recipe)
+        self._rule = first_rule(self.prepared) if self.prepared.annotation.task == "instances" else None
         torch.manual_seed(self.recipe.seed)
         self.trainer = self._trainer(device)
         self._evaluated = copy.deepcopy(self.trainer.model)
@@ -123,14 +122,14 @@ class Run:
             _make_way(self.out)
         write_whole(self.out / "recipe.toml", self.recipe.to_toml())
 
-    def _validate(self, trainer: Trainer) -> Table:
+    def _validate(self, trainer: Trainer) -> Validation:
         self._evaluated.load_state_dict(trainer.mean.weights)
         self._evaluated.eval()
         predictor = Predictor(self._trained(self._evaluated, {}), flips=False, precision=trainer.precision)
-        return validate.table(predictor, self.prepared.truths)
+        return validated(predictor, self.prepared.truths)
 
     def _save_checkpoints(self, event: Validated) -> None:
-        scores = event.table.to_dict()
+        scores = event.scores.table.to_dict()
         self._write("last.safetensors", scores)
         if event.best:
             self._write("best.safetensors", scores)
@@ -183,8 +182,7 @@ class Run:
             "command": self.command,
             "validation_scores": scores,
         }
-        rule = ObjectRule() if prepared.annotation.task == "instances" else None  # until the best one is chosen
-        return Trained(model, prepared.annotation.labels, prepared.intensity, self.recipe, provenance, rule)
+        return Trained(model, prepared.annotation.labels, prepared.intensity, self.recipe, provenance, self._rule)
 
 
 def _with_precision(wanted: Recipe, device: torch.device) -> Recipe:
