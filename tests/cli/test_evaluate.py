@@ -116,7 +116,7 @@ def test_families_are_asked_for_by_name(ushape, run, cells):
         ("saliency", "s measure"),
     ]:
         assert rows(result.stdout, family)[score][0] == "2"
-    assert rows(result.stdout, "boundary")["hd95"][2] == "–", "no field pools it"
+    assert rows(result.stdout, "boundary")["hd95 px"][2] == "–", "no field pools it"
     places = [result.stdout.index(f"  {family} ") for family in ("objects", "partitions", "boundary", "saliency")]
     assert places == sorted(places)
 
@@ -135,7 +135,7 @@ def test_masks_are_scored_by_any_family(ushape, cells):
     result = ushape(*words, "--metrics", "objects,boundary,isbi2012")
     assert result.exit_code == 0
     assert rows(result.stdout, "objects")["ap 50 95"] == ["6", "1.0000 (1.0000–1.0000)", "1.0000"]
-    assert rows(result.stdout, "boundary")["hd95"][:2] == ["6", "0.0000 (0.0000–0.0000)"]
+    assert rows(result.stdout, "boundary")["hd95 px"][:2] == ["6", "0.0000 (0.0000–0.0000)"]
     assert rows(result.stdout, "isbi2012")["v rand thinned"][2] == "1.0000"
 
 
@@ -176,3 +176,12 @@ def test_what_predict_wrote_beside_its_masks_is_left_out(ushape, run_of_objects,
     assert result.exit_code == 0, result.stderr
     of_run = ushape("evaluate", run_of_objects, numbered)
     assert rows(result.stdout, "objects") == rows(of_run.stdout, "objects")
+
+
+def test_results_that_would_be_one_file_are_refused(ushape, run, cells, tmp_path):
+    file = tmp_path / "scores"
+    result = ushape("evaluate", run, cells, "--json", file, "--csv", file)
+    assert (
+        result.exit_code == 2 and f"{file} is named for several results; give each a file of its own." in result.output
+    )
+    assert not file.exists()

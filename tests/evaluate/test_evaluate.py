@@ -495,7 +495,7 @@ def test_any_family_can_be_asked_for(places: tuple[Path, Path]):
     }
     for name in ("objects seg", "boundary nsd_2px", "isbi2012 v_rand_thinned", "saliency s_measure"):
         assert figures[name] == pytest.approx(1)
-    for name in ("partitions adapted_rand_error", "boundary hd95", "isbi2012 warping_error", "saliency mae"):
+    for name in ("partitions adapted_rand_error", "boundary hd95_px", "isbi2012 warping_error", "saliency mae"):
         assert figures[name] == pytest.approx(0)
     assert json.loads(json.dumps(every.to_dict(), allow_nan=False))["measures"][0]["family"] == "objects"
 
@@ -506,7 +506,7 @@ def test_what_the_truth_ignores_is_in_no_family(places: tuple[Path, Path]):
     save(truth / "a.tif", wanted)
     save(masks / "a.tif", found)
     every = evaluate_masks(masks, truth, ignored_values=[9], families=["objects", "boundary"])
-    assert every.measures[0].images[0]["f1_50"] == 1 and every.measures[1].images[0]["hd95"] == 0
+    assert every.measures[0].images[0]["f1_50"] == 1 and every.measures[1].images[0]["hd95_px"] == 0
 
 
 def test_masks_with_blurred_edges_are_refused(places: tuple[Path, Path]):

@@ -315,7 +315,9 @@ def test_distances_of_masks_are_in_micrometres_where_the_truth_knows_its_pixels(
         save(tmp_path / folder / "a.tif", np.roll(squares(255), shift, axis=1), spacing_um=0.5)
         save(tmp_path / folder / "b.tif", np.roll(squares(255), shift, axis=1))
     (boundary,) = evaluate_masks(tmp_path / "mine", tmp_path / "truth", families=("boundary",)).measures
-    assert [image["hd95"] for image in boundary.images] == pytest.approx([1.0, 2.0])
+    known, unknown = boundary.images
+    assert known["hd95_um"] == pytest.approx(1.0) and unknown["hd95_px"] == pytest.approx(2.0)
+    assert boundary.figures()["hd95_um"].mean == pytest.approx(1.0), "pixels and micrometres have no common mean"
     assert [image["nsd_2px"] for image in boundary.images] == [1, 1]
 
 
@@ -325,7 +327,7 @@ def test_distances_of_a_run_are_in_micrometres_where_its_image_knows_its_pixels(
     save(tmp_path / "images" / "a.tif", image, spacing_um=0.25)
     save(tmp_path / "masks" / "a.tif", truth)
     (boundary,) = scored(RunEvaluation(predictor(), tmp_path, families=("boundary",))).measures
-    assert boundary.images[0]["hd95"] == pytest.approx(0.5)
+    assert boundary.images[0]["hd95_um"] == pytest.approx(0.5)
 
 
 # Files

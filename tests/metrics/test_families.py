@@ -135,19 +135,19 @@ def test_partitions_by_hand() -> None:
 def test_boundaries_by_hand() -> None:
     """Squares of 8 pixels: two of their four sides lie 2 pixels from those of a square that is shifted by 2."""
     same, shifted, far = (scored("boundary", judged(square(4), square(left))).images[0] for left in (4, 6, 36))
-    assert same == {"hd95": 0, "assd": 0, "nsd_2px": 1, "one_sided": 0}
-    assert (shifted["hd95"], shifted["nsd_2px"]) == (2, 1)
-    assert 2 / 4 < shifted["assd"] < 2 * 3 / 4  # two sides at 2, and ends of the other two at less
+    assert same == {"hd95_px": 0, "assd_px": 0, "nsd_2px": 1, "one_sided": 0}
+    assert (shifted["hd95_px"], shifted["nsd_2px"]) == (2, 1)
+    assert 2 / 4 < shifted["assd_px"] < 2 * 3 / 4  # two sides at 2, and ends of the other two at less
     distances = SurfaceDistances.of(square(4) == 1, square(6) == 1, (1, 1))
-    assert shifted["assd"] == distances.assd()
+    assert shifted["assd_px"] == distances.assd()
     assert (far["nsd_2px"], far["one_sided"]) == (0, 0)
-    assert 32 - 8 < far["hd95"] <= 32
+    assert 32 - 8 < far["hd95_px"] <= 32
 
 
 def test_distances_are_in_the_unit_of_the_spacing_and_the_tolerance_stays_two_pixels() -> None:
     for spacing, reach in [((0.5, 0.5), 1.0), ((3.0, 0.5), 1.0), ((0.25, 3.0), 6.0)]:
         (image,) = scored("boundary", judged(square(4), square(6), spacing=spacing)).images
-        assert image["hd95"] == pytest.approx(reach)
+        assert image["hd95_um"] == pytest.approx(reach)
     tolerance = [
         scored("boundary", judged(square(4), square(4 + by), spacing=(0.5, 0.5))).images[0]["nsd_2px"]
         for by in (0, 1, 2, 3)
@@ -160,11 +160,11 @@ def test_a_class_that_one_side_lacks_has_no_distance_but_is_counted() -> None:
     missed, invented = judged(square(4), NOTHING), judged(NOTHING, square(4))
     measures = scored("boundary", missed, invented, judged(NOTHING, NOTHING), judged(square(4), square(6)))
     for image in measures.images[:2]:
-        assert math.isnan(image["hd95"]) and math.isnan(image["assd"])
+        assert math.isnan(image["hd95_px"]) and math.isnan(image["assd_px"])
         assert (image["nsd_2px"], image["one_sided"]) == (0, 1)
     assert all(map(math.isnan, measures.images[2].values()))
     figures = measures.figures()
-    assert (figures["hd95"].mean, figures["nsd_2px"].mean) == pytest.approx((2, 1 / 3))
+    assert (figures["hd95_px"].mean, figures["nsd_2px"].mean) == pytest.approx((2, 1 / 3))
     assert figures["one_sided"].mean == pytest.approx(2 / 3)
     assert all(math.isnan(figure.pooled) for figure in figures.values())
 
@@ -173,10 +173,10 @@ def test_each_of_several_classes_has_its_own_boundary() -> None:
     truth, answer = square(4) + 2 * square(24), square(4) + 2 * square(26)
     (image,) = scored("boundary", judged(truth, answer), class_names=THREE).images
     assert list(image) == [
-        *("hd95 axon", "assd axon", "nsd_2px axon", "one_sided axon"),
-        *("hd95 myelin", "assd myelin", "nsd_2px myelin", "one_sided myelin"),
+        *("hd95_px axon", "assd_px axon", "nsd_2px axon", "one_sided axon"),
+        *("hd95_px myelin", "assd_px myelin", "nsd_2px myelin", "one_sided myelin"),
     ]
-    assert (image["hd95 axon"], image["hd95 myelin"]) == (0, 2)
+    assert (image["hd95_px axon"], image["hd95_px myelin"]) == (0, 2)
     (image,) = scored("boundary", judged(truth, square(4)), class_names=THREE).images
     assert (image["one_sided axon"], image["one_sided myelin"]) == (0, 1)
 

@@ -51,7 +51,13 @@ def must_stand_alone(flag: str, others: Flags, instead: str) -> None:
 
 
 def must_be_free(files: Sequence[Path], *, overwrite: bool) -> None:
-    """OutputError if a result is there already or has no folder to go to, before anything is computed."""
+    """OutputError if a result is there already or has no folder to go to, before anything is computed.
+
+    RecipeError where two results would be one file.
+    """
+    twice = sorted({str(path) for path in files if list(files).count(path) > 1})
+    if twice:
+        raise RecipeError(f"{', '.join(twice)} is named for several results; give each a file of its own.")
     existing = [str(path) for path in files if path.exists()]
     if existing and not overwrite:
         raise OutputError(f"{', '.join(existing)} exists already. Replace it with --overwrite, or choose another name.")

@@ -30,7 +30,7 @@ FamilyName = Literal["objects", "partitions", "boundary", "isbi2012", "saliency"
 ABOUT: dict[FamilyName, str] = {
     "objects": "objects matched one to one: F1, average precision, panoptic quality, AJI, SEG, DET",
     "partitions": "adapted Rand error, and variation of information in bits",
-    "boundary": "HD95 and ASSD in units of the spacing (px where there is none), NSD within 2 px",
+    "boundary": "HD95 and ASSD in micrometres (in pixels where the file has no spacing), NSD within 2 px",
     "isbi2012": "the ISBI 2012 challenge's own: V_Rand, V_Info, warping, Rand and pixel error",
     "saliency": "maximum F, MAE, S-measure, weighted F of a foreground probability",
 }
@@ -85,7 +85,7 @@ class Measures:
 
     def figures(self) -> dict[str, Figure]:
         """Mean over images with its interval, and the folder's own figure as `pooled`."""
-        every = dict.fromkeys([*self.images[0], *self.folder]) if self.images else {}
+        every = dict.fromkeys(name for scores in (*self.images, self.folder) for name in scores)
         return {
             name: figure_of([image.get(name, math.nan) for image in self.images], self.groups, self._pooled(name))
             for name in every
@@ -188,7 +188,8 @@ class Boundary:
     """Distances between the borders of each foreground class, where both have one.
 
     Where only one of truth and answer has the class, distances are undefined and NSD is 0; `one_sided` is 1 there, so
-    that its mean says how often. The convention is that of `boundary.SurfaceDistances`.
+    that its mean says how often. The convention is that of `boundary.SurfaceDistances`. Distances are in micrometres
+    where the image knows its spacing (`hd95_um`), else in pixels (`hd95_px`), and each have a mean of their own.
     """
 
     def __init__(self, class_names: Sequence[str]) -> None:
@@ -211,13 +212,13 @@ class Boundary:
 
     @staticmethod
     def _of_class(image: Judged, number: int) -> dict[str, float]:
-        spacing = image.spacing or (1.0, 1.0)
+        spacing, unit = image.spacing or (1.0, 1.0), "um" if image.spacing else "px"
         distances = SurfaceDistances.of(image.truth == number, image.answer == number, spacing, ignored=image.ignored)
         hd95, assd = distances.hd95(), distances.assd()
         one_sided = math.isinf(hd95)
         return {
-            "hd95": math.nan if one_sided else hd95,
-            "assd": math.nan if one_sided else assd,
+            f"hd95_{unit}": math.nan if one_sided else hd95,
+            f"assd_{unit}": math.nan if one_sided else assd,
             "nsd_2px": distances.nsd(_NSD_TOLERANCE_PX * math.sqrt(spacing[0] * spacing[1])),
             "one_sided": math.nan if math.isnan(hd95) else float(one_sided),
         }
