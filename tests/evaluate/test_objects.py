@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from ushape.evaluate import Evaluation, RunEvaluation, evaluate_masks
 from ushape.geometry.footprint import Footprint
 from ushape.images.source import from_array
 from ushape.intensity import Intensity
-from ushape.labels import Labels
+from ushape.labels import Labels, connected_regions
 from ushape.metrics.families import FamilyName
 from ushape.models.segmenter import Segmenter
 from ushape.object_rule import ObjectRule
@@ -371,3 +372,18 @@ def test_images_without_anything_are_no_trouble(tmp_path: Path, wanted: tuple[Fa
     json.dumps(result.to_dict(), allow_nan=False)
     assert all(math.isnan(value) for value in result.measures[0].images[0].values())
     assert any(value == 0 for value in result.measures[0].images[1].values())
+
+
+# The order of images
+
+
+def test_images_are_ranked_by_their_objects_where_these_are_scored(tmp_path: Path) -> None:
+    whole, gap = squares(1, 2, 3), squares(1, 2, 3)
+    gap[0:5, 2] = 0  # a pixel line through the first object: few pixels are wrong, and one object of three
+    for name, found in (("parted", gap), ("whole", whole), ("none", 0 * whole)):
+        save(tmp_path / "mine" / f"{name}.tif", np.where(found > 0, connected_regions((found > 0).astype(np.uint8)), 0))
+        save(tmp_path / "truth" / f"{name}.tif", 0 * whole if name == "none" else whole)
+    by_objects = evaluate_masks(tmp_path / "mine", tmp_path / "truth", task="instances")
+    assert [row.name for row in by_objects.ranked()] == ["parted", "whole"], "nothing to find is no case"
+    by_dice = replace(by_objects, measures=())
+    assert [row.name for row in by_dice.ranked()] == [row.name for row in by_dice.table.worst(3)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ushape.metrics.families import Measures
-from ushape.metrics.table import Table
+from ushape.metrics.table import Row, Table
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,17 @@ class Evaluation:
         defined = {name: None if value is None or math.isnan(value) else value for name, value in figures.items()}
         measures = [each.to_dict() for each in self.measures]
         return {**self.table.to_dict(), **defined, "trained_on": list(self.trained_on), "measures": measures}
+
+    def ranked(self) -> list[Row]:
+        """The images, the worst first: by the average precision of their objects where these are scored, else by Dice.
+
+        Where objects are scored, an image without any in truth and answer is left out; so is, else, one without Dice.
+        """
+        for measures in self.measures:
+            if measures.family == "objects":
+                scored = [(image["ap_50_95"], number) for number, image in enumerate(measures.images)]
+                return [self.table.rows[number] for score, number in sorted(scored) if not math.isnan(score)]
+        return self.table.worst(len(self.table.rows))
 
     def write_csv(self, path: Path) -> None:
         """One line per image, complete or not there: the scores of pixels, then those of each family."""

@@ -141,10 +141,10 @@ def _galleries(
     predictor: Predictor, evaluation: Evaluation, truths: Sequence[Truth]
 ) -> list[tuple[str, list[Picture]]]:
     scores, by_name = evaluation.table, {truth.name: truth for truth in truths}
-    count = min(_CASES, max(1, len(scores.rows) // 2))
-    chosen = [("Worst cases", scores.worst(count)), ("Best cases", scores.best(count))]
+    ranked, count = evaluation.ranked(), min(_CASES, max(1, len(scores.rows) // 2))
+    chosen = [("Worst cases", ranked[:count]), ("Best cases", ranked[::-1][:count])]
     if len(scores.rows) == 1:
-        chosen = [("The one case", scores.worst(1))]
+        chosen = [("The one case", ranked)]
     return [
         (title, [_picture(predictor, by_name[row.name], _caption(row, evaluation)) for row in rows])
         for title, rows in chosen
