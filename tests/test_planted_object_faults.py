@@ -379,8 +379,8 @@ def test_one_side_may_number_its_objects_as_it_likes_or_not_at_all(data, tmp_pat
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--metrics", "objects,f1"), ("There are no scores f1", "objects (objects matched one to one")),
-        (("--metrics", ""), ("There are no scores without a name",)),
+        (("--metrics", "objects,f1"), ("There is no family of scores f1", "objects (objects matched one to one")),
+        (("--metrics", ""), ("There is no family of scores without a name",)),
         (("--task", "instances"), ("RUN knows what it was trained for; leave out --task",)),
     ],
 )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ushape.errors import RecipeError
+
+Name = TypeVar("Name", bound=str)
 
 
 def built(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
@@ -65,6 +67,27 @@ def checked(value: Any, hint: Any, where: str) -> Any:
         return value
     takes = "one of " + ", ".join(allowed) if allowed else _WORDS.get(get_origin(hint) or hint, str(hint))
     raise RecipeError(f"{where} is {value!r}; it takes {takes}.")
+
+
+def chosen(text: str, about: Mapping[Name, str], what: str) -> tuple[Name, ...]:
+    """The names in a text with commas between, each once and in the order of `about`.
+
+    RecipeError, with what each that there is stands for, where one is unknown or none is given.
+
+    >>> chosen("b, a", {"a": "the first", "b": "the second"}, "letter")
+    ('a', 'b')
+    """
+    asked = [name.strip() for name in text.split(",") if name.strip()]
+    require_known(asked or ["without a name"], about, what)
+    return tuple(name for name in about if name in asked)
+
+
+def require_known(names: Iterable[str], about: Mapping[Name, str], what: str) -> None:
+    """RecipeError, with what each that there is stands for, where a name is unknown."""
+    unknown = [name for name in names if name not in list(about)]
+    if unknown:
+        listed = "; ".join(f"{name} ({words})" for name, words in about.items())
+        raise RecipeError(f"There is no {what} {', '.join(unknown)}. There are: {listed}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

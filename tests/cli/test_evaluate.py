@@ -126,7 +126,7 @@ def test_unknown_scores_are_refused_before_anything_is_read(ushape, tmp_path, na
     result = ushape("evaluate", tmp_path / "no run", tmp_path / "no data", "--metrics", names)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "There are no scores" in result.stderr
+    assert "There is no family of scores" in result.stderr
     assert "saliency (maximum F, MAE, S-measure, weighted F of a foreground probability)" in result.stderr
 
 

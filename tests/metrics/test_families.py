@@ -308,7 +308,7 @@ def test_an_unknown_family_is_named_beside_all_there_are(text: str, words: str) 
     with pytest.raises(RecipeError) as refused:
         families_named(text)
     message = str(refused.value)
-    assert message.startswith("There are no scores ") and words in message
+    assert message.startswith("There is no family of scores ") and words in message
     assert all(f"{name} ({about})" in message for name, about in ABOUT.items())
 
 

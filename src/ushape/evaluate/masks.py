@@ -21,9 +21,10 @@ from ushape.images.source import SUFFIXES, Page, is_coloured, open_image, pages,
 from ushape.labels import IGNORED, connected_regions
 from ushape.metrics.families import FamilyName, Judged, family, measured
 from ushape.metrics.table import Row, Table
+from ushape.predict.formats import TOGETHER
 
 _ROWS_AT_A_TIME = 1024
-_STACK = "isbi2012.tif"  # probabilities of all images, which `ushape predict --format isbi2012` puts among the masks
+_STACK = TOGETHER["isbi2012"]  # probabilities of all images, which `ushape predict` puts among the masks
 
 
 def evaluate_masks(

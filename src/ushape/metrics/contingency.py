@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ushape.errors import ImageError, SizeError
+from ushape.errors import ImageError
+from ushape.metrics.inputs import require_same_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,12 @@ class Contingency:
         >>> list(zip(table.truth.tolist(), table.proposal.tolist(), table.pixels.tolist(), strict=True))
         [(0, 9, 1), (1, 0, 1), (1, 9, 2)]
         """
-        _same_shape("truth", truth, "proposal", proposal)
+        require_same_shape("truth", truth, "proposal", proposal)
         rows, columns = _ids("truth", truth).ravel(), _ids("proposal", proposal).ravel()
         if ignored is not None:
             if ignored.dtype != np.bool_:
                 raise ImageError(f"The ignored mask is {ignored.dtype}; we take booleans. Give `class_map == IGNORED`.")
-            _same_shape("truth", truth, "ignored mask", ignored)
+            require_same_shape("truth", truth, "ignored mask", ignored)
             rows, columns = rows[~ignored.ravel()], columns[~ignored.ravel()]
         return _counted(rows, columns)
 
@@ -111,10 +112,3 @@ def _ids(name: str, labels: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[
             "Renumber them."
         )
     return labels.astype(np.int64)
-
-
-def _same_shape(name: str, array: NDArray[np.generic], other_name: str, other: NDArray[np.generic]) -> None:
-    if array.shape != other.shape:
-        raise SizeError(
-            f"The {name} is {array.shape} and the {other_name} {other.shape}; give both on the same pixels, unscaled."
-        )

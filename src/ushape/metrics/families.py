@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from ushape.metrics.isbi2012 import Isbi2012
 from ushape.metrics.partitions import adapted_rand_error, variation_of_information
 from ushape.metrics.saliency import ImageSaliency, Saliency
 from ushape.metrics.table import Figure, figure_of
+from ushape.settings import chosen
 
 FamilyName = Literal["objects", "partitions", "boundary", "isbi2012", "saliency"]
 
@@ -134,14 +135,7 @@ def families_named(text: str) -> tuple[FamilyName, ...]:
     >>> families_named("objects,boundary")
     ('objects', 'boundary')
     """
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in get_args(FamilyName)]
-    if unknown or not asked:
-        raise RecipeError(
-            f"There are no scores {', '.join(unknown) or 'without a name'}. There are: "
-            + "; ".join(f"{name} ({about})" for name, about in ABOUT.items())
-        )
-    return tuple(name for name in get_args(FamilyName) if name in asked)
+    return chosen(text, ABOUT, "family of scores")
 
 
 class ObjectScores:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ushape.errors import ImageError, SizeError
 from ushape.labels import IGNORED
+from ushape.metrics.inputs import require_same_shape
 
 _ROUNDING = 1e-5  # probabilities blended in float32 may leave 0…1 by a few 1e-7; further out they are something else
 
@@ -33,7 +34,7 @@ def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer], classe
     [[1, 0], [1, 1]]
     """
     assert 1 <= classes <= IGNORED, classes
-    _same_shape("truth", truth, "prediction", predicted)
+    require_same_shape("truth", truth, "prediction", predicted)
     pairs = _bytes("truth", truth).astype(np.uint16) << 8 | _bytes("prediction", predicted)
     counts = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)[:IGNORED]
     _only_classes("truth", counts.sum(axis=1), classes)
@@ -134,10 +135,10 @@ class ScoreHistogram:
     ) -> None:
         """Count one image or window; `counted` is False where the truth is ignored."""
         _boolean("truth", truth)
-        _same_shape("truth", truth, "probability", probability)
+        require_same_shape("truth", truth, "probability", probability)
         if counted is not None:
             _boolean("mask of counted pixels", counted)
-            _same_shape("truth", truth, "mask of counted pixels", counted)
+            require_same_shape("truth", truth, "mask of counted pixels", counted)
             truth, probability = truth[counted], probability[counted]
         bins = _bins(_within_unit_interval(probability))
         self._positives += np.bincount(bins[truth], minlength=_BINS)
@@ -179,7 +180,7 @@ def _counts_from_the_top(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """True and false pixels at each distinct score, the highest score first."""
     _boolean("truth", truth)
-    _same_shape("truth", truth, "score", score)
+    require_same_shape("truth", truth, "score", score)
     undefined = int(np.isnan(score).sum())
     if undefined:
         raise ImageError(f"{undefined} of {score.size} scores are NaN and cannot be ranked; leave those pixels out.")
@@ -244,13 +245,6 @@ def _boolean(name: str, array: NDArray[np.generic]) -> None:
         raise ImageError(
             f"The {name} is {array.dtype}; we take booleans, so that no ignored value passes for true. "
             "Give `class_map == number`, or `class_map != IGNORED` for what counts."
-        )
-
-
-def _same_shape(name: str, array: NDArray[np.generic], other_name: str, other: NDArray[np.generic]) -> None:
-    if array.shape != other.shape:
-        raise SizeError(
-            f"The {name} is {array.shape} and the {other_name} {other.shape}; give both on the same pixels, unscaled."
         )
 
 

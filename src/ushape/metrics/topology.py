@@ -14,7 +14,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ushape.errors import ImageError, SizeError
+from ushape.errors import ImageError
+from ushape.metrics.inputs import require_same_shape
 
 _AROUND = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))  # (dy, dx)
 _SIMPLE_PATTERNS = 0x7BF3BB3380F3003380F3BBCC80F3BBCC8000BB330000003380F3BBCC80F3BBCC
@@ -97,10 +98,10 @@ def warp(
     """
     _binary("truth", truth)
     _binary("proposal", proposal)
-    _same_shape("truth", truth, "proposal", proposal)
+    require_same_shape("truth", truth, "proposal", proposal)
     xs, ys = np.nonzero((truth != proposal).T)
     if priority is not None:
-        _same_shape("truth", truth, "priority", priority)
+        require_same_shape("truth", truth, "priority", priority)
         order = np.argsort(-priority[ys, xs], kind="stable")
         ys, xs = ys[order], xs[order]
     padded = np.pad(truth, 1)
@@ -117,7 +118,7 @@ def mismatches(warped: NDArray[np.bool_], proposal: NDArray[np.bool_]) -> NDArra
     """
     _binary("warped truth", warped)
     _binary("proposal", proposal)
-    _same_shape("warped truth", warped, "proposal", proposal)
+    require_same_shape("warped truth", warped, "proposal", proposal)
     radius = _SPLIT_RADIUS_PX if min(warped.shape) >= _SPLIT_RADIUS_PX else max(warped.shape)
     ys, xs = np.nonzero(warped != proposal)
     kinds = np.zeros(warped.shape, dtype=np.uint8)
@@ -251,11 +252,4 @@ def _binary(name: str, image: NDArray[np.generic]) -> None:
         raise ImageError(
             f"The {name} is {image.dtype} of shape {image.shape}; we take (height, width) booleans. "
             "Give one slice, as `class_map == number` or `probability > threshold`."
-        )
-
-
-def _same_shape(name: str, array: NDArray[np.generic], other_name: str, other: NDArray[np.generic]) -> None:
-    if array.shape != other.shape:
-        raise SizeError(
-            f"The {name} is {array.shape} and the {other_name} {other.shape}; give both on the same pixels, unscaled."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,6 +21,7 @@ from ushape.interchange.rois import RoiZip, roi_zip
 from ushape.interchange.shapes import Shapes
 from ushape.labels import Labels
 from ushape.predict.tiled import Predicted
+from ushape.settings import chosen, require_known
 
 FormatName = Literal["geojson", "rois", "coco", "ctc", "isbi2012"]
 
@@ -31,7 +32,8 @@ ABOUT: dict[FormatName, str] = {
     "ctc": "masks of the Cell Tracking Challenge",
     "isbi2012": "the stack of the EM challenge",
 }
-_TOGETHER: dict[FormatName, str] = {"coco": "coco.json", "ctc": "ctc", "isbi2012": "isbi2012.tif"}
+TOGETHER: dict[FormatName, str] = {"coco": "coco.json", "ctc": "ctc", "isbi2012": "isbi2012.tif"}
+"""Files and folders that hold the answers of all images."""
 
 
 class Collected:
@@ -71,7 +73,7 @@ class Formats:
     ) -> None:
         _check(names, labels, objects)
         self.names = [name for name in get_args(FormatName) if name in names]
-        self.together = {name: out / _TOGETHER[name] for name in self.names if name in _TOGETHER}
+        self.together = {name: out / TOGETHER[name] for name in self.names if name in TOGETHER}
         self._files, self._out, self._labels, self._overwrite = files, out, labels, overwrite
         self._coco: Coco | None = None
         self._ctc: CtcFolder | None = None
@@ -135,22 +137,11 @@ def formats_named(text: str) -> tuple[FormatName, ...]:
     >>> formats_named("coco, geojson")
     ('geojson', 'coco')
     """
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    _check_known(asked or ["without a name"])
-    return tuple(name for name in get_args(FormatName) if name in asked)
-
-
-def _check_known(names: Iterable[str]) -> None:
-    unknown = [name for name in names if name not in get_args(FormatName)]
-    if unknown:
-        raise RecipeError(
-            f"There is no format {', '.join(unknown)}. There are: "
-            + "; ".join(f"{name} ({about})" for name, about in ABOUT.items())
-        )
+    return chosen(text, ABOUT, "format")
 
 
 def _check(names: Collection[FormatName], labels: Labels, objects: bool) -> None:
-    _check_known(names)
+    require_known(names, ABOUT, "format")
     if "ctc" in names and not objects:
         raise RecipeError(
             "The Cell Tracking Challenge takes numbered objects, and this network was not trained to tell them apart. "
