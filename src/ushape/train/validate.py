@@ -14,6 +14,7 @@ from ushape.labels import IGNORED
 from ushape.metrics.instances import Matching
 from ushape.metrics.pixels import confusion
 from ushape.metrics.table import Row, Table
+from ushape.predict.formats import Collected
 from ushape.predict.object_fit import mean_precision
 from ushape.predict.objects import find_objects
 from ushape.predict.tiled import Predictor
@@ -65,13 +66,15 @@ def validated(predictor: Predictor, truths: Sequence[Truth]) -> Validation:
     rows, precisions = [], []
     for truth in truths:
         matrix = np.zeros((labels.classes, labels.classes), dtype=np.int64)
-        foreground = np.zeros(truth.classes.shape, dtype=np.float32)
+        collected = Collected(truth.source.shape) if rule else None
         for tile in predictor.tiles(truth.source):
             matrix += confusion(truth.classes[tile.window.slices], tile.classes, labels.classes)
-            foreground[tile.window.slices] = tile.probability[1:].sum(axis=0)
+            if collected is not None:
+                collected.add(tile)
         rows.append(Row(truth.name, truth.group, matrix))
-        if rule is not None and truth.objects is not None:
-            matching = Matching.of(truth.objects, find_objects(foreground, rule), ignored=truth.classes == IGNORED)
+        if collected is not None and rule is not None and truth.objects is not None:
+            found = find_objects(collected.foreground, rule)
+            matching = Matching.of(truth.objects, found, ignored=truth.classes == IGNORED)
             precisions.append(mean_precision(matching))
     return Validation(Table(tuple(rows), labels.names), _mean(precisions) if rule is not None else None)
 
