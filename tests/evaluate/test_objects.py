@@ -13,16 +13,19 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor, nn
 
 from ushape.checkpoint import Trained
 from ushape.errors import DataError, RecipeError
 from ushape.evaluate import Evaluation, RunEvaluation, evaluate_masks
 from ushape.geometry.footprint import Footprint
+from ushape.images.simulated import write_folder
 from ushape.images.source import from_array
 from ushape.intensity import Intensity
 from ushape.labels import Labels, connected_regions
 from ushape.metrics.families import FamilyName
+from ushape.metrics.pixels import confusion
 from ushape.models.segmenter import Segmenter
 from ushape.object_rule import ObjectRule
 from ushape.predict.files import Job
@@ -134,7 +137,20 @@ def test_the_rule_of_the_network_decides_what_an_object_is(data: Path) -> None:
     one_line_larger = scored(RunEvaluation(predictor(ObjectRule(grow_px=1)), data))
     grown = one_line_larger.measures[0].figures()["seg"].pooled
     assert 0.5 < grown < 20 / 22
-    assert nothing.table.to_dict() == one_line_larger.table.to_dict(), "pixels are scored by their class"
+
+
+def test_the_pixels_of_the_objects_found_are_the_foreground(data: Path) -> None:
+    by_class, none_large_enough, grown = (
+        scored(RunEvaluation(predictor(rule), data, families=()))
+        for rule in (None, ObjectRule(smallest_px=26), ObjectRule(grow_px=1))
+    )
+    for name, row in zip("ab", grown.table.rows, strict=True):
+        image, mask = (np.asarray(Image.open(data / place / f"{name}.png")) for place in ("images", "masks"))
+        larger = ndimage.binary_dilation(image > 100).astype(np.uint8)
+        assert (row.confusion == confusion((mask > 0).astype(np.uint8), larger, 2)).all()
+    assert [row.confusion[:, 1].tolist() for row in by_class.table.rows] == [[0, 8 * 25], [25, 12 * 25]]
+    assert [row.confusion[:, 1].tolist() for row in none_large_enough.table.rows] == [[0, 0], [0, 0]]
+    assert by_class.roc_auc == none_large_enough.roc_auc == grown.roc_auc, "of the probability"
 
 
 def test_objects_that_the_network_does_not_part_are_one(tmp_path: Path) -> None:
@@ -218,6 +234,29 @@ def test_a_run_and_the_masks_it_writes_have_the_same_scores_of_objects(data: Pat
     assert [row.confusion.tolist() for row in of_masks.table.rows] == [
         row.confusion.tolist() for row in of_run.table.rows
     ]
+
+
+@pytest.mark.parametrize("wanted", [None, (), ("boundary",)])
+def test_a_run_and_its_masks_agree_in_every_pixel_whatever_the_rule(
+    tmp_path: Path, wanted: tuple[FamilyName, ...] | None
+) -> None:
+    """And in those families that judge no probability."""
+    write_folder(tmp_path, "cells", count=2, height_width=(96, 80), seed=0, instances=True)
+    images = find_images([str(tmp_path / "images")])
+    by_class = scored(RunEvaluation(predictor(task="instances"), tmp_path)).table
+    for rule in (
+        ObjectRule(threshold=0.25, smallest_px=9, grow_px=1),
+        ObjectRule(method="watershed", threshold=0.05, seed_threshold=0.5, fill_holes=False),
+        ObjectRule(method="watershed", seeds="distance", smallest_px=40, grow_px=3),
+    ):
+        of_run = scored(RunEvaluation(predictor(rule), tmp_path, families=wanted))
+        for _ in Job(predictor(rule), images, tmp_path / "out", overwrite=True).events():
+            pass
+        of_masks = evaluate_masks(tmp_path / "out", tmp_path / "masks", task="instances", families=wanted)
+        assert [measures.images for measures in of_masks.measures] == [measures.images for measures in of_run.measures]
+        for mine, theirs, other in zip(of_run.table.rows, of_masks.table.rows, by_class.rows, strict=True):
+            np.testing.assert_array_equal(mine.confusion, theirs.confusion)
+            assert (mine.confusion != other.confusion).any()
 
 
 def test_a_run_and_its_masks_agree_to_the_last_bit_of_a_threshold(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ushape.evaluate.evaluation import Evaluation
 from ushape.labels import IGNORED, connected_regions
 from ushape.metrics.families import FamilyName, Judged, family, measured
 from ushape.metrics.pixels import ScoreHistogram, confusion
 from ushape.metrics.table import Row, Table
+from ushape.object_rule import ObjectRule
 from ushape.predict.formats import Collected
 from ushape.predict.objects import find_objects
 from ushape.predict.tiled import Predictor
@@ -20,9 +22,12 @@ from ushape.train.validate import Truth
 class Scoring:
     """A network's scores so far.
 
-    families: scores beside those of pixels; for them an image is held in memory whole, and truths must know their
-    objects. Left out, those of objects for a network that tells objects apart, and none for others. RecipeError for
-    scores that the network's classes do not have.
+    Where it tells objects apart, its foreground is the pixels of the objects that its rule finds, as in the masks that
+    it writes; figures over all thresholds are of the probability.
+
+    families: scores beside those of pixels, for which truths must know their objects. Left out, those of objects for a
+    network that tells objects apart, and none for others. Objects and families need an image in memory whole.
+    RecipeError for scores that the network's classes do not have.
     """
 
     def __init__(self, predictor: Predictor, families: Sequence[FamilyName] | None = None) -> None:
@@ -36,18 +41,22 @@ class Scoring:
 
     def add(self, truth: Truth) -> None:
         """Predict an image, and score it."""
-        classes = self.predictor.trained.labels.classes
+        classes, rule = self.predictor.trained.labels.classes, self.predictor.trained.object_rule
         matrix = np.zeros((classes, classes), dtype=np.int64)
-        collected = Collected(truth.source.shape) if self.families else None
+        collected = Collected(truth.source.shape) if self.families or rule else None
         for tile in self.predictor.tiles(truth.source):
             wanted = truth.classes[tile.window.slices]
-            matrix += confusion(wanted, tile.classes, classes)
+            if rule is None:
+                matrix += confusion(wanted, tile.classes, classes)
             if self._histogram is not None:
                 self._histogram.add(wanted == 1, tile.probability[1], wanted != IGNORED)
             if collected is not None:
                 collected.add(tile)
         if collected is not None:
-            self._judge(truth, collected)
+            answer, objects = _answered(collected, rule)
+            if rule is not None:
+                matrix = confusion(truth.classes, answer, classes)
+            self._judge(truth, answer, objects, collected.foreground)
         self._rows.append(Row(truth.name, truth.group, matrix))
 
     def result(self, trained_on: Sequence[str] = ()) -> Evaluation:
@@ -61,10 +70,20 @@ class Scoring:
         best_f1, threshold = self._histogram.best_f1()
         return Evaluation(table, roc_auc, average_precision, best_f1, threshold, tuple(trained_on), measures)
 
-    def _judge(self, truth: Truth, answer: Collected) -> None:
+    def _judge(
+        self, truth: Truth, answer: NDArray[np.uint8], objects: NDArray[np.int32], foreground: NDArray[np.float32]
+    ) -> None:
+        if not self._judges:
+            return
         assert truth.objects is not None, truth.name
-        rule = self.predictor.trained.object_rule
-        found = connected_regions(answer.classes) if rule is None else find_objects(answer.foreground, rule)
-        image = Judged(truth.classes, answer.classes, truth.objects, found, answer.foreground, truth.source.spacing)
+        image = Judged(truth.classes, answer, truth.objects, objects, foreground, truth.source.spacing)
         for judge in self._judges.values():
             judge.add(image)
+
+
+def _answered(collected: Collected, rule: ObjectRule | None) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """(H, W) class numbers, and objects: those of the rule, or else the connected regions."""
+    if rule is None:
+        return collected.classes, connected_regions(collected.classes)
+    objects = find_objects(collected.foreground, rule)
+    return (objects > 0).astype(np.uint8), objects

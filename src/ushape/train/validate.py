@@ -38,8 +38,10 @@ class Truth:
 class Validation:
     """The scores of a network in training.
 
-    objects: where they are told apart, the mean over images of the average precision at IoU 0.5 … 0.9, by the
-    network's object rule; NaN where no image has an object, None where classes are the answer.
+    table: of pixels; where objects are told apart, the foreground is the pixels of those that the network's object rule
+    finds, as in an evaluation. The rule is that of a network in training: the one chosen in the end may find others.
+    objects: where they are told apart, the mean over images of the average precision at IoU 0.5 … 0.9; NaN where no
+    image has an object, None where classes are the answer.
     """
 
     table: Table
@@ -68,14 +70,17 @@ def validated(predictor: Predictor, truths: Sequence[Truth]) -> Validation:
         matrix = np.zeros((labels.classes, labels.classes), dtype=np.int64)
         collected = Collected(truth.source.shape) if rule else None
         for tile in predictor.tiles(truth.source):
-            matrix += confusion(truth.classes[tile.window.slices], tile.classes, labels.classes)
-            if collected is not None:
+            if collected is None:
+                matrix += confusion(truth.classes[tile.window.slices], tile.classes, labels.classes)
+            else:
                 collected.add(tile)
-        rows.append(Row(truth.name, truth.group, matrix))
-        if collected is not None and rule is not None and truth.objects is not None:
+        if collected is not None and rule is not None:
             found = find_objects(collected.foreground, rule)
-            matching = Matching.of(truth.objects, found, ignored=truth.classes == IGNORED)
-            precisions.append(mean_precision(matching))
+            matrix = confusion(truth.classes, (found > 0).astype(np.uint8), labels.classes)
+            if truth.objects is not None:
+                matching = Matching.of(truth.objects, found, ignored=truth.classes == IGNORED)
+                precisions.append(mean_precision(matching))
+        rows.append(Row(truth.name, truth.group, matrix))
     return Validation(Table(tuple(rows), labels.names), _mean(precisions) if rule is not None else None)
 
 
