@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ushape.labels import IGNORED, Labels
+from ushape.labels import IGNORED, Labels, per_class
 
 CELLS = Labels(("background", "cell"), (0, 255))
 LAYERS = Labels(("background", "epidermis", "dermis"), (7, 3, 300), ignored_values=(9,))
@@ -113,3 +113,13 @@ def test_colours_are_the_users_own_or_distinct():
 def test_labels_that_contradict_themselves_break_an_invariant(names, values):
     with pytest.raises(AssertionError):
         Labels(names, values)
+
+
+def test_the_one_logit_of_two_classes_is_the_foregrounds():
+    logits = torch.randn(2, 1, 3, 5)
+    probability = CELLS.probability(logits)
+    assert torch.allclose(probability[:, 1:], torch.sigmoid(logits), atol=1e-6)
+    assert torch.allclose(probability.sum(dim=1), torch.ones(2, 3, 5))
+    assert torch.equal(per_class(logits)[:, 1:], logits) and not per_class(logits)[:, 0].any()
+    several = torch.randn(2, 3, 4, 4)
+    assert per_class(several) is several

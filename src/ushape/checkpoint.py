@@ -121,7 +121,8 @@ def _check_format(found: str, path: Path) -> None:
 def _described(about: Mapping[str, Any]) -> Trained:
     """The network that the metadata describe, its weights not yet loaded; many an exception where they cannot be."""
     network, labels, intensity = about["model"], _labels(about["labels"]), _intensity(about["intensity"])
-    if (network["in_channels"], network["classes"]) != (intensity.channels, labels.classes):
+    one_for_two = network["classes"] == 1 and labels.classes == 2
+    if network["in_channels"] != intensity.channels or (network["classes"] != labels.classes and not one_for_two):
         raise ValueError(
             f"it takes {network['in_channels']} channels and tells {network['classes']} classes apart, but comes with "
             f"the intensity of {intensity.channels} and the labels of {labels.classes}"

@@ -69,8 +69,12 @@ class Labels:
         return values.astype(self.mask_dtype)
 
     def probability(self, logits: Tensor) -> Tensor:
-        """(N, K, h, w) logits → probabilities that sum to 1 over K, in float32 (Section 3 of U-Net 2015: soft-max)."""
-        return torch.softmax(logits.float(), dim=1)
+        """(N, K, h, w) logits → probabilities that sum to 1 over K, in float32 (Section 3 of U-Net 2015: soft-max).
+
+        Of two classes the logits may be one, the foreground's.
+        """
+        logits = logits.float()
+        return torch.softmax(per_class(logits) if self.classes == 2 else logits, dim=1)
 
     def decide(self, probability: NDArray[np.floating]) -> NDArray[np.uint8]:
         """(K, h, w) probabilities → (h, w) class numbers: the most probable class, the first of equals."""
@@ -86,6 +90,17 @@ class Labels:
             return 0, 0, 0
         r, g, b = colorsys.hsv_to_rgb(_FOREGROUND_HUES[(number - 1) % len(_FOREGROUND_HUES)], 0.85, 1.0)
         return round(255 * r), round(255 * g), round(255 * b)
+
+
+def per_class(logits: Tensor) -> Tensor:
+    """(N, K, h, w) logits → the same, or (N, 2, h, w) where there is one: it is the foreground's, beside a 0.
+
+    The soft-max of (0, z) is the sigmoid of z, and its cross-entropy the binary one.
+
+    >>> per_class(torch.full((1, 1, 1, 1), 3.0)).flatten().tolist()
+    [0.0, 3.0]
+    """
+    return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
 
 
 def connected_regions(classes: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -19,6 +19,7 @@ from ushape.checkpoint import Trained
 from ushape.data.folder import survey
 from ushape.errors import DataError
 from ushape.evaluate import Evaluation, RunEvaluation, Scored, evaluate_masks
+from ushape.geometry.axis import Axis
 from ushape.geometry.footprint import Footprint
 from ushape.intensity import Intensity
 from ushape.labels import Labels
@@ -42,6 +43,9 @@ class Thresholds(Segmenter):
         for k in range(classes):
             self.head.weight.data[k] = k / 20 / channels
             self.head.bias.data[k] = -k * 50 * (k + 1) / 20
+
+    def along_axis(self, x: Axis) -> Axis:
+        return x
 
     @property
     def footprint(self) -> Footprint:

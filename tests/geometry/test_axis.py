@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,12 +124,16 @@ Layer = tuple[str, int, int, int, int]
 convolutions = st.tuples(st.just("conv"), st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(1, 3))
 pools = st.tuples(st.just("pool"), st.integers(2, 3), st.just(0), st.just(0), st.just(0))
 ups = st.tuples(st.just("up"), st.integers(2, 3), st.integers(0, 2), st.just(0), st.just(0))
+bilinears = st.tuples(st.just("bilinear"), st.integers(2, 4), st.just(0), st.just(0), st.just(0))
+every_layer = st.one_of(convolutions, pools, ups, bilinears)
 
 
 def applied(x: Axis, layer: Layer) -> Axis:
     kind, a, b, c, d = layer
     if kind == "conv":
         return x.conv(a, stride=b, padding=c, dilation=d)
+    if kind == "bilinear":
+        return x.bilinear(a)
     return x.pool(a, partial="drop") if kind == "pool" else x.up(a, kernel=a + b)
 
 
@@ -137,11 +143,14 @@ def taken_in(i: int, layer: Layer) -> set[int]:
         return {i * b - c + d * k for k in range(a)}
     if kind == "pool":
         return {i * a + k for k in range(a)}
+    if kind == "bilinear":
+        place = Fraction(2 * i + 1, 2 * a) - Fraction(1, 2)
+        return {math.floor(place), math.ceil(place)}
     return {j for j in range(i // a - a - b, i // a + 1) if 0 <= i - j * a < a + b}
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.lists(st.one_of(convolutions, pools, ups), min_size=1, max_size=6), st.integers(-30, 30))
+@given(st.lists(every_layer, min_size=1, max_size=6), st.integers(-30, 30))
 def test_depends_on_is_what_counting_pixel_by_pixel_gives(layers, pixel):
     x = Axis.of_input(2000)
     for layer in layers:
@@ -153,7 +162,7 @@ def test_depends_on_is_what_counting_pixel_by_pixel_gives(layers, pixel):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(st.one_of(convolutions, pools, ups), min_size=1, max_size=6), st.integers(1, 3))
+@given(st.lists(every_layer, min_size=1, max_size=6), st.integers(1, 3))
 def test_what_pixels_depend_on_moves_with_the_stride_and_never_back(layers, factor):
     x = Axis.of_input(2000)
     for layer in layers:
@@ -193,6 +202,25 @@ def test_pooling_treats_a_partial_window_as_asked():
     assert seven.pool(2, partial="drop").size == 3
     assert seven.pool(2, partial="keep").size == 4
     assert Axis.of_input(8).pool(2) == Axis.of_input(8).pool(2, partial="keep") == Axis.of_input(8).conv(2, stride=2)
+
+
+def test_bilinear_places_pixels_as_pytorch_does():
+    for size, factor in [(5, 2), (4, 3), (3, 8)]:
+        x = Axis.of_input(size).bilinear(factor)
+        ramp = torch.arange(size, dtype=torch.float64)[None, None]
+        enlarged = torch.nn.functional.interpolate(ramp, scale_factor=factor, mode="linear", align_corners=False)[0, 0]
+        assert x.size == len(enlarged)
+        inner = range(factor, x.size - factor)  # away from the edges, which are repeated
+        assert [float(x.offset + i * x.stride) for i in inner] == pytest.approx([float(enlarged[i]) for i in inner])
+
+
+def test_a_cropped_map_is_the_part_that_lies_on_the_other():
+    image = Axis.of_input(40)
+    upscored = image.pool(2).conv(3, padding=3).up(2, kernel=4)
+    part, crop = upscored.cropped(image), upscored.crop_onto(image)
+    assert (part.size, part.offset, part.stride) == (image.size, image.offset, image.stride)
+    assert crop > 0
+    assert [part.depends_on(i) for i in range(40)] == [upscored.depends_on(i + crop) for i in range(40)]
 
 
 def test_maps_of_different_strides_cannot_be_joined():

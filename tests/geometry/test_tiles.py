@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ushape.errors import SizeError
 from ushape.geometry.footprint import Footprint
-from ushape.geometry.tiles import Tile, Window, keep_within, mirrored, plan
+from ushape.geometry.tiles import Tile, Window, keep_within, keep_within_image, largest_read, mirrored, plan
 
 PUBLISHED = Footprint(margin=92, multiple=16, smallest_input=188)
 FOOTPRINTS = [
@@ -43,6 +43,34 @@ def require_a_sound_plan(shape: tuple[int, ...], footprints: list[Footprint], ke
         assert np.empty(exact, dtype=bool)[tile.kept_of_output].shape == tile.keep.shape
     assert (times_kept == 1).all()
     assert [t.keep.start for t in tiles] == sorted(t.keep.start for t in tiles)
+
+
+SEEING_EDGES = Footprint(margin=16, multiple=8, smallest_input=8, padded=True, sees_edges=True)
+
+
+def test_tiles_of_a_network_that_sees_edges_end_with_the_image():
+    for size, keep in product(range(1, 120), [1, 8, 37, 500]):
+        kept = np.zeros(size, dtype=np.int32)
+        end = -(-size // 8) * 8
+        for tile in plan((size,), [SEEING_EDGES], (keep,)):
+            kept[tile.keep.slices] += 1
+            (start,), (stop,), (first,), (last,) = tile.read.start, tile.read.stop, tile.keep.start, tile.keep.stop
+            assert start == max(0, first - 16) and start % 8 == 0
+            assert stop == end or (last + 16 <= stop < end and stop % 8 == 0)
+            assert tile.kept_of_output == tile.kept_of_read == (slice(first - start, last - start),)
+        assert (kept == 1).all()
+
+
+def test_keep_within_image_takes_the_last_grid_step_that_fits_the_image():
+    for shape in [(40, 90), (8, 500), (1, 1), (200, 200)]:
+        tiles = [SEEING_EDGES] * 2
+        for budget in [1, 24 * 24, 60 * 60, 10**6]:
+            keep = keep_within_image(budget, tiles, shape)
+            larger = tuple(k + 8 for k in keep)
+            assert all(k % 8 == 0 for k in keep)
+            assert largest_read(shape, tiles, keep) <= budget or keep == (8, 8)
+            whole = all(k >= n for k, n in zip(keep, shape, strict=True))
+            assert whole or largest_read(shape, tiles, larger) > budget
 
 
 def test_kept_parts_partition_every_line():

@@ -7,6 +7,7 @@ float64 rounding is out of the way: what then differs by more than 1e-10 was com
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ushape.geometry.footprint import Footprint
 from ushape.geometry.tiles import Tile, Window, mirrored, plan
 from ushape.models.unet import UNet
 
@@ -130,3 +132,23 @@ def test_zero_padding_reaches_as_far_as_the_margin_says_and_no_farther(depth):
     assert difference[inner, inner].max() < 1e-10
     assert difference[margin - grid : margin, inner].max() > 1e-3  # one grid step less would let it in,
     assert difference[inner, -margin : -margin + grid].max() > 1e-3  # on every side
+
+
+class SeesEdges(UNet):
+    """Its zero padding begins where the image ends, as in the papers of FCN and U²-Net."""
+
+    @property
+    def footprint(self) -> Footprint:
+        return replace(super().footprint, sees_edges=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 72), (97, 61)])
+def test_tiles_that_end_with_the_image_compute_what_one_pass_does(shape: tuple[int, int]):
+    torch.manual_seed(5)
+    net = SeesEdges(1, 3, width=3, depth=2, padding="same").double().eval()
+    image = noise(*shape)
+    whole = probability(net, np.pad(image, [(0, -n % 4) for n in shape], mode="reflect"))[:, : shape[0], : shape[1]]
+    for keep in [(4, 4), (16, 28), (200, 200)]:
+        tiles = list(plan(shape, [net.footprint] * 2, keep))
+        assert all(min(tile.read.start) >= 0 for tile in tiles)
+        require_equal(of_tiles(net, image, tiles), whole, tolerance=1e-10)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ushape.checkpoint import Trained
 from ushape.errors import ImageError, SizeError
+from ushape.geometry.axis import Axis
 from ushape.geometry.footprint import Footprint
 from ushape.images.source import from_array
 from ushape.models.segmenter import Segmenter
@@ -32,6 +33,9 @@ class Changed(Segmenter):
         super().__init__()
         self.inner, self.smaller_margin, self.normalising = inner, smaller_margin, normalising
         self.in_channels, self.classes = inner.in_channels, inner.classes
+
+    def along_axis(self, x: Axis) -> Axis:
+        return self.inner.along_axis(x)
 
     @property
     def footprint(self) -> Footprint:

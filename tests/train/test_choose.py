@@ -19,6 +19,7 @@ from ushape import checkpoint
 from ushape.checkpoint import Trained
 from ushape.data.annotation import read_objects
 from ushape.errors import ImageError
+from ushape.geometry.axis import Axis
 from ushape.geometry.footprint import Footprint
 from ushape.images.source import from_array, open_image
 from ushape.intensity import Intensity
@@ -51,6 +52,9 @@ class Grey(Segmenter):
         self.head = nn.Conv2d(1, 2, 1)
         self.head.weight.data[:] = torch.tensor([0, 1 / 16]).view(2, 1, 1, 1)
         self.head.bias.data[:] = torch.tensor([0.0, -8.0])
+
+    def along_axis(self, x: Axis) -> Axis:
+        return x
 
     @property
     def footprint(self) -> Footprint:

@@ -78,6 +78,31 @@ class Axis:
             last=tuple(self.depends_on(j // factor)[1] for j in phases),
         )
 
+    def bilinear(self, factor: int = 2) -> Axis:
+        """After enlarging by linear interpolation between pixel centres (`align_corners=False`), edges repeated."""
+        stride = self.stride / factor
+        phases = range(len(self.first) * factor)
+        places = [Fraction(2 * j + 1 - factor, 2 * factor) for j in phases]  # in pixels of this map
+        return Axis(
+            size=self.size * factor,
+            stride=stride,
+            offset=self.offset - Fraction(factor - 1, 2) * stride,
+            first=tuple(self.depends_on(math.floor(place))[0] for place in places),
+            last=tuple(self.depends_on(math.ceil(place))[1] for place in places),
+        )
+
+    def cropped(self, other: Axis) -> Axis:
+        """The part of this map that lies on `other`."""
+        crop = self.crop_onto(other)
+        phases = range(len(self.first))
+        return Axis(
+            other.size,
+            self.stride,
+            other.offset,
+            first=tuple(self.depends_on(i + crop)[0] for i in phases),
+            last=tuple(self.depends_on(i + crop)[1] for i in phases),
+        )
+
     def crop_onto(self, other: Axis) -> int:
         """Pixels to cut at the low side so that this map lies on `other`; SizeError where no whole number fits."""
         if self.stride != other.stride:
@@ -113,18 +138,21 @@ class Axis:
         )
 
 
-def footprint_of(network: Callable[[Axis], Axis], *, multiple: int, padded: bool, search: int = 4096) -> Footprint:
+def footprint_of(
+    network: Callable[[Axis], Axis], *, multiple: int, padded: bool, sees_edges: bool = False, search: int = 4096
+) -> Footprint:
     """The footprint of a network given as a function on axes, found by trying inputs from the smallest up.
 
-    An input is legal where every pooling sees whole windows; elsewhere the function raises SizeError.
+    An input is legal where every pooling sees whole windows; elsewhere the function raises SizeError. Padded networks
+    are laid on whole steps of the grid, whatever else they could take, so that flipped tiles lie on it too.
     """
-    for size in range(1, search):
+    for size in range(multiple if padded else 1, search):
         try:
             end = network(Axis.of_input(size))
         except SizeError:
             continue
         margin = _padded_margin(end, multiple) if padded else _valid_margin(end, size)
-        return Footprint(margin, multiple, smallest_input=size, padded=padded)
+        return Footprint(margin, multiple, smallest_input=size, padded=padded, sees_edges=sees_edges)
     raise SizeError(f"No input below {search} pixels passes this network.")
 
 

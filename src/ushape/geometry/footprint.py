@@ -16,6 +16,8 @@ class Footprint:
     smallest_input: the smallest legal input.
     padded: the network's own output is as large as its input (zero-padded convolutions), and only the part inside
         the margin is free of the padding's influence.
+    sees_edges: of a padded network whose padding begins where the image ends, as in its paper, instead of a mirrored
+        margin away: tiles end with the image, and the answer of a tile covers all that it reads.
 
     >>> unet = Footprint(margin=92, multiple=16, smallest_input=188)
     >>> unet.input_for(388), unet.exact_output(572)
@@ -26,6 +28,10 @@ class Footprint:
     multiple: int
     smallest_input: int
     padded: bool = False
+    sees_edges: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.padded or not self.sees_edges, self
 
     def input_for(self, output: int) -> int:
         """The smallest legal input whose exact answer covers `output` pixels (the caption of Fig. 2 computed back)."""
@@ -34,9 +40,30 @@ class Footprint:
         return self.smallest_input + -(-(needed - self.smallest_input) // self.multiple) * self.multiple
 
     def exact_output(self, input_size: int) -> int:
-        """How many pixels of the answer depend on nothing outside this legal input; SizeError for an illegal one."""
+        """How many pixels of the answer depend on nothing outside this legal input; SizeError for an illegal one.
+
+        All, where the edges of the input are those of the image, and meant to be seen.
+        """
         self.require(input_size)
+        if self.sees_edges:
+            return input_size
         return max(0, input_size - 2 * self.margin)  # padded networks take inputs smaller than their margins
+
+    def read_for(self, first: int, last: int, size: int) -> tuple[int, int]:
+        """Where a tile that keeps the pixels first ≤ i < last of an image's axis begins and ends to read.
+
+        `first` lies on the grid. The window may stick out of the image; of a network that sees edges, only up to the
+        next legal size.
+
+        >>> Footprint(margin=92, multiple=16, smallest_input=188).read_for(0, 388, 512)
+        (-92, 480)
+        >>> Footprint(margin=64, multiple=32, smallest_input=32, padded=True, sees_edges=True).read_for(0, 32, 500)
+        (0, 96)
+        """
+        if not self.sees_edges:
+            return first - self.margin, first - self.margin + self.input_for(last - first)
+        start, end = max(0, first - self.margin), self.nearest_legal(size)[1]
+        return start, min(end, self.nearest_legal(last + self.margin)[1])
 
     def output(self, input_size: int) -> int:
         """The size of the tensor that the network returns for this legal input; SizeError for an illegal one."""

@@ -8,6 +8,7 @@ whole image would.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -56,15 +57,25 @@ class Window:
 
 @dataclass(frozen=True)
 class Tile:
-    """One pass of the network: what it reads (may stick out of the image) and what is kept of its answer."""
+    """One pass of the network: what it reads (may stick out of the image) and what is kept of its answer.
+
+    whole_answer: the network's exact output covers all that is read, in place of beginning at the first kept pixel.
+    """
 
     read: Window
     keep: Window
+    whole_answer: bool = False
+
+    @property
+    def kept_of_read(self) -> tuple[slice, ...]:
+        """Where the kept part lies in what the tile reads."""
+        starts = [keep - read for keep, read in zip(self.keep.start, self.read.start, strict=True)]
+        return tuple(slice(start, start + size) for start, size in zip(starts, self.keep.shape, strict=True))
 
     @property
     def kept_of_output(self) -> tuple[slice, ...]:
-        """Where the kept part lies in the network's exact output, which begins at the tile's first kept pixel."""
-        return tuple(slice(0, n) for n in self.keep.shape)
+        """Where the kept part lies in the network's exact output."""
+        return self.kept_of_read if self.whole_answer else tuple(slice(0, n) for n in self.keep.shape)
 
 
 def plan(shape: Sequence[int], footprints: Sequence[Footprint], keep: Sequence[int]) -> Iterator[Tile]:
@@ -84,6 +95,7 @@ def plan(shape: Sequence[int], footprints: Sequence[Footprint], keep: Sequence[i
         yield Tile(
             read=Window(tuple(a for a, _ in reads), tuple(b for _, b in reads)),
             keep=Window(tuple(a for a, _ in keeps), tuple(b for _, b in keeps)),
+            whole_answer=footprints[0].sees_edges,
         )
 
 
@@ -104,8 +116,7 @@ def _along_axis(size: int, footprint: Footprint, wanted: int) -> Iterator[tuple[
     step = max(footprint.multiple, wanted // footprint.multiple * footprint.multiple)
     for first in range(0, size, step):
         last = min(first + step, size)
-        start = first - footprint.margin
-        yield (start, start + footprint.input_for(last - first)), (first, last)
+        yield footprint.read_for(first, last, size), (first, last)
 
 
 def keep_within(pixels: int, footprints: Sequence[Footprint]) -> tuple[int, ...]:
@@ -123,3 +134,36 @@ def keep_within(pixels: int, footprints: Sequence[Footprint]) -> tuple[int, ...]
             steps += 1
         sizes.append(steps * footprint.multiple)
     return tuple(sizes)
+
+
+def keep_within_image(pixels: int, footprints: Sequence[Footprint], shape: Sequence[int]) -> tuple[int, ...]:
+    """The same for networks that see the edges of an image of this shape, whose tiles read no farther: its whole sides
+    where these are few enough pixels.
+
+    >>> from ushape.geometry.footprint import Footprint
+    >>> sees_far = [Footprint(margin=640, multiple=32, smallest_input=32, padded=True, sees_edges=True)] * 2
+    >>> keep_within_image(512 * 512, sees_far, (500, 300)), keep_within_image(700 * 700, sees_far, (2000, 100))
+    ((512, 320), (2016, 128))
+    """
+    whole = [footprint.nearest_legal(size)[1] for size, footprint in zip(shape, footprints, strict=True)]
+
+    def keep(steps: int) -> tuple[int, ...]:
+        return tuple(min(steps * f.multiple, most) for f, most in zip(footprints, whole, strict=True))
+
+    most_steps = max(-(-n // f.multiple) for n, f in zip(whole, footprints, strict=True))
+    fitting = bisect_right(range(1, most_steps + 1), pixels, key=lambda n: largest_read(shape, footprints, keep(n)))
+    return keep(max(1, fitting))
+
+
+def largest_read(shape: Sequence[int], footprints: Sequence[Footprint], keep: Sequence[int]) -> int:
+    """How many pixels the largest tile of such a plan reads.
+
+    >>> from ushape.geometry.footprint import Footprint
+    >>> largest_read((512,), [Footprint(margin=92, multiple=16, smallest_input=188)], (384,))
+    572
+    """
+    windows = [
+        [stop - start for (start, stop), _ in _along_axis(size, footprint, wanted)]
+        for size, footprint, wanted in zip(shape, footprints, keep, strict=True)
+    ]
+    return math.prod(max(sizes) for sizes in windows)

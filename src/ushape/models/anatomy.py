@@ -20,7 +20,6 @@ from torch.overrides import TorchFunctionMode
 
 from ushape.geometry.axis import Axis
 from ushape.models.segmenter import Segmenter
-from ushape.models.unet import UNet, along_axis
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Anatomy:
     """A network on a square input of the legal size next above the wanted one.
 
     legal_sizes: next below and next above the wanted size. receptive_field: input pixels per axis that one logit
-    depends on, at most; None where the network's chain of layers is not known as an Axis.
+    depends on, at most.
     """
 
     layers: tuple[Layer, ...]
@@ -56,7 +55,7 @@ class Anatomy:
     margin: int
     multiple: int
     padded: bool
-    receptive_field: int | None
+    receptive_field: int
     parameters: int
     multiply_adds: int
 
@@ -75,7 +74,7 @@ def dissect(model: Segmenter, wanted_size: int) -> Anatomy:
         margin=footprint.margin,
         multiple=footprint.multiple,
         padded=footprint.padded,
-        receptive_field=_receptive_field(model, legal[1]),
+        receptive_field=model.along_axis(Axis.of_input(legal[1])).receptive_field,
         parameters=model.parameter_count,
         multiply_adds=sum(layer.multiply_adds for layer in layers),
     )
@@ -152,9 +151,3 @@ def _kernel(size: int | tuple[int, ...]) -> str:
 
 def _size(x: Tensor) -> tuple[int, int]:
     return x.shape[-2], x.shape[-1]
-
-
-def _receptive_field(model: Segmenter, side: int) -> int | None:
-    if not isinstance(model, UNet):
-        return None
-    return along_axis(Axis.of_input(side), depth=model.depth, padding=model.padding).receptive_field

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from ushape.device import channels_last
+from ushape.geometry.axis import Axis
 from ushape.geometry.footprint import Footprint
 
 
 class Segmenter(nn.Module, ABC):
     """A network from (N, in_channels, H, W) images to (N, classes, h, w) logits.
 
-    Subclasses set `in_channels` and `classes`, derive `footprint` from their own layer list, and implement `outputs`.
+    Subclasses set `in_channels` and `classes`, say their layer list on one axis in `along_axis`, from which `footprint`
+    is derived, and implement `outputs`. One class stands for two: its logit is that of the foreground.
+
+    takes_any_size: also inputs that the footprint calls illegal, whose tiles would not lie on the grid.
     """
 
+    takes_any_size: ClassVar[bool] = False
     in_channels: int
     classes: int
+
+    @abstractmethod
+    def along_axis(self, x: Axis) -> Axis:
+        """One axis of the logits, from that of the input: its size, and what of the input each pixel depends on."""
 
     @property
     @abstractmethod
@@ -31,13 +40,16 @@ class Segmenter(nn.Module, ABC):
         """All logits that training looks at, finest first; at least one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The finest logits."""
+        """The logits that are the answer: the finest."""
         return self.outputs(x)[0]
 
     def exact(self, x: Tensor) -> Tensor:
-        """The logits that depend on nothing outside the input: the margin of a padded network is cut away."""
+        """The logits that depend on nothing outside the input: the margin of a padded network is cut away.
+
+        A network that sees the edges of the image keeps its margin: `geometry.tiles` keeps what is exact of it.
+        """
         logits: Tensor = self(x)
-        margin = self.footprint.margin if self.footprint.padded else 0
+        margin = self.footprint.margin if self.footprint.padded and not self.footprint.sees_edges else 0
         return logits[..., margin : logits.shape[-2] - margin, margin : logits.shape[-1] - margin]
 
     def placed(self, device: torch.device) -> Self:

@@ -94,6 +94,9 @@ class UNet(Segmenter):
         cropped = centre_crop(copy, x)
         return torch.cat([cropped, x], dim=1) if self.skip == "copy" else cropped + x
 
+    def along_axis(self, x: Axis) -> Axis:
+        return along_axis(x, depth=self.depth, padding=self.padding)
+
     @property
     def footprint(self) -> Footprint:
         return _footprint(self.depth, self.padding)

@@ -21,7 +21,7 @@ from ushape.checkpoint import Trained, read
 from ushape.device import Precision, autocast, choose_device
 from ushape.errors import RecipeError
 from ushape.geometry.footprint import Footprint
-from ushape.geometry.tiles import Tile, Window, keep_within, plan
+from ushape.geometry.tiles import Window, keep_within, keep_within_image, largest_read, plan
 from ushape.images.source import ImageSource, from_array, read_mirrored
 from ushape.models.segmenter import Segmenter
 from ushape.predict.flips import mean_over_flips
@@ -70,22 +70,27 @@ class Predictor:
         self.trained, self.precision, self.memory_bytes = trained, precision, memory_bytes
         self.flips = trained.recipe.prediction.flips if flips is None else flips
         self.footprints = [trained.model.footprint] * 2
-        self._keep = (
-            largest_keep(trained.model, self.footprints, memory_bytes) if keep_px is None else (keep_px, keep_px)
-        )
+        self._keep: tuple[int, ...] | None = None if keep_px is None else (keep_px, keep_px)
+        if self._keep is None and not self.footprints[0].sees_edges:
+            self._keep = largest_keep(trained.model, self.footprints, memory_bytes)
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in tiles whose windows partition it, in reading order."""
-        total = sum(1 for _ in plan(source.shape, self.footprints, self._keep))
-        for done, tile in enumerate(plan(source.shape, self.footprints, self._keep), start=1):
+        keep = self._keep_for(source)
+        total = sum(1 for _ in plan(source.shape, self.footprints, keep))
+        for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
             pixels = read_mirrored(source, tile.read)
             probability = self._probability(pixels, str(source.page))[:, *tile.kept_of_output]
             classes = self.trained.labels.decide(probability)
-            yield Predicted(tile.keep, pixels[_kept_of_read(tile)], probability, classes, done=done, total=total)
+            yield Predicted(tile.keep, pixels[tile.kept_of_read], probability, classes, done=done, total=total)
 
     def check(self, source: ImageSource) -> None:
-        """ImageError where the network cannot take this image; pixels are read only where its header does not tell."""
+        """ImageError where the network cannot take this image; pixels are read only where its header does not tell.
+
+        RecipeError where its tiles would not fit in memory.
+        """
         height, width = source.shape
+        self._keep_for(source)
         colours_in_doubt = source.channels not in (1, self.trained.intensity.channels)
         if not colours_in_doubt:
             pixels = np.zeros((1, 1, source.channels), dtype=source.dtype)
@@ -116,6 +121,11 @@ class Predictor:
         for tile in self.tiles(source):
             classes[tile.window.slices] = tile.classes
         return self.trained.labels.decode(classes)
+
+    def _keep_for(self, source: ImageSource) -> tuple[int, ...]:
+        if self._keep is not None:
+            return self._keep
+        return largest_keep_of_image(self.trained.model, self.footprints, self.memory_bytes, source)
 
     def _probability(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.float32]:
         """(H, W, C) pixels of a tile → (K, h, w), the network's exact answer."""
@@ -151,6 +161,23 @@ def largest_keep(model: Segmenter, footprints: Sequence[Footprint], memory_bytes
             f"{'x'.join(map(str, smallest))} pixels, takes about {least} MiB. Allow at least that."
         )
     return keep_within(int(pixels), footprints)
+
+
+def largest_keep_of_image(
+    model: Segmenter, footprints: Sequence[Footprint], memory_bytes: int, source: ImageSource
+) -> tuple[int, ...]:
+    """The same for a network that sees the edges of an image, in which tiles read no farther than it reaches."""
+    per_pixel = bytes_per_pixel(model)
+    keep = keep_within_image(int(memory_bytes / per_pixel), footprints, source.shape)
+    needed = largest_read(source.shape, footprints, keep) * per_pixel
+    if needed > memory_bytes:
+        height, width = source.shape
+        raise RecipeError(
+            f"{memory_bytes / 2**20:.0f} MiB are too little for {source.page} ({height} x {width}): this network looks "
+            f"{footprints[0].margin} px around, so that its smallest tile takes about {needed / 2**20 + 1:.0f} MiB. "
+            "Allow that with --memory, or make the image smaller."
+        )
+    return keep
 
 
 def bytes_per_pixel(model: Segmenter) -> float:
@@ -189,9 +216,3 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in in_training:
             module.training = True
-
-
-def _kept_of_read(tile: Tile) -> tuple[slice, ...]:
-    """Where the kept part lies in what the tile reads."""
-    starts = [keep - read for keep, read in zip(tile.keep.start, tile.read.start, strict=True)]
-    return tuple(slice(start, start + size) for start, size in zip(starts, tile.keep.shape, strict=True))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ushape.labels import IGNORED
+from ushape.labels import IGNORED, per_class
 
 LossName = Literal["cross-entropy", "dice", "cross-entropy+dice"]
 
@@ -23,7 +23,7 @@ def loss(
     """
     total = outputs[0].new_zeros(())
     for logits in outputs:
-        logits = logits.float()
+        logits = per_class(logits.float())
         if name != "dice":
             total = total + cross_entropy(logits, classes, class_weights, weights)
         if name != "cross-entropy":
