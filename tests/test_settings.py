@@ -19,6 +19,12 @@ class Inner:
 
 
 @dataclass(frozen=True)
+class Part:
+    name: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class Outer:
     count: int = 1
     on: bool = False
@@ -26,6 +32,7 @@ class Outer:
     numbers: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     inner: Inner = Inner()
+    parts: tuple[Part, ...] = ()
 
 
 def test_nested_values_become_nested_dataclasses() -> None:
@@ -43,6 +50,10 @@ def test_nested_values_become_nested_dataclasses() -> None:
         ({"numbers": [1, "2"]}, "numbers in the file is [1, '2']; it takes a list of whole numbers."),
         ({"options": 1}, "options in the file is 1; it takes a table."),
         ({"inner": 1}, "inner in the file is 1; it takes a table of settings, [inner]."),
+        ({"parts": 1}, "parts in the file is 1; it takes tables of settings, a [[parts]] for each."),
+        ({"parts": [1]}, "parts in the file is [1]; it takes tables of settings, a [[parts]] for each."),
+        ({"parts": [{"name": 2}]}, "name in [[parts]] is 2; it takes text."),
+        ({"parts": [{"share": 2}]}, "[[parts]] says nothing of name; it must."),
         ({"inner": {"share": "x"}}, "share in [inner] is 'x'; it takes a number."),
         ({"inner": {"kind": "d"}}, "kind in [inner] is 'd'; it takes one of a, b, c."),
     ],
@@ -58,14 +69,23 @@ def test_all_unknown_names_are_told_with_the_nearest() -> None:
     assert list(unknown_names(Outer, values, "the file")) == [
         "'cuont' in the file: did you mean 'count'?",
         "'shear' in [inner]: did you mean 'share'?",
-        "'zzz' in the file: there are: count, on, name, numbers, options, inner.",
+        "'zzz' in the file: there are: count, on, name, numbers, options, inner, parts.",
     ]
+    parts = {"parts": [{"name": "a"}, {"nme": "b"}]}
+    assert list(unknown_names(Outer, parts, "the file")) == ["'nme' in [[parts]]: did you mean 'name'?"]
+
+
+def test_a_table_for_each_of_several() -> None:
+    parts = built(Outer, {"parts": [{"name": "a"}, {"name": "b", "share": 2}]}, "the file").parts
+    assert parts == (Part("a"), Part("b", 2.0))
 
 
 def test_what_code_put_in_is_checked_too() -> None:
     check_types(Outer(), "the file")
     with pytest.raises(RecipeError, match=r"inner in the file is \{\}; it takes a Inner"):
         check_types(Outer(inner={}), "the file")  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match=r"share in \[\[parts\]\] is '1'; it takes a number"):
+        check_types(Outer(parts=(Part("a"), Part("b", share="1"))), "the file")  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match=r"share in \[inner\] is '1'; it takes a number"):
         check_types(Outer(inner=Inner(share="1")), "the file")  # type: ignore[arg-type]
 

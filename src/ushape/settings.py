@@ -1,14 +1,15 @@
 """Nested plain values, as TOML and JSON give them, → nested frozen dataclasses; what cannot be is told by name.
 
 A value's type is what the field is annotated with: a bool, int, float, str, a Literal, a tuple of whole numbers, a
-mapping, or another dataclass, whose values stand in a table of their own.
+mapping, another dataclass, whose values stand in a table of their own, or a tuple of one, a table for each.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, is_dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ushape.errors import RecipeError
@@ -21,12 +22,18 @@ def built(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
     fields = {}
     for key, value in values.items():
-        if not is_dataclass(hints[key]):
+        several = _kind_of_several(hints[key])
+        if several is not None:
+            fields[key] = tuple(built(several, each, f"[[{key}]]") for each in _tables(value, key, where))
+        elif not is_dataclass(hints[key]):
             fields[key] = checked(value, hints[key], f"{key} in {where}")
         elif isinstance(value, Mapping):
             fields[key] = built(hints[key], value, f"[{key}]")
         else:
             raise RecipeError(f"{key} in {where} is {value!r}; it takes a table of settings, [{key}].")
+    missing = [f.name for f in dataclass_fields(kind) if _is_required(f) and f.name not in fields]
+    if missing:
+        raise RecipeError(f"{where} says nothing of {', '.join(missing)}; it must.")
     return kind(**fields)
 
 
@@ -38,13 +45,20 @@ def unknown_names(kind: type[Any], values: Mapping[str, Any], where: str) -> Ite
             yield f"{key!r} in {where}: {nearest(key, hints)}"
         elif is_dataclass(hints[key]) and isinstance(value, Mapping):
             yield from unknown_names(hints[key], value, f"[{key}]")
+        elif (several := _kind_of_several(hints[key])) is not None:
+            for each in _tables(value, key, where):
+                yield from unknown_names(several, each, f"[[{key}]]")
 
 
 def check_types(table: Any, where: str) -> None:
     """What Python code, unlike a TOML file, could still have put in."""
     for key, hint in get_type_hints(type(table)).items():
         value = getattr(table, key)
-        if not (isinstance(hint, type) and is_dataclass(hint)):
+        several = _kind_of_several(hint)
+        if several is not None:
+            for each in value:
+                check_types(each, f"[[{key}]]")
+        elif not (isinstance(hint, type) and is_dataclass(hint)):
             checked(value, hint, f"{key} in {where}")
         elif isinstance(value, hint):
             check_types(value, f"[{key}]")
@@ -109,6 +123,22 @@ _WORDS = {
     tuple: "a list of whole numbers",
     Mapping: "a table",
 }
+
+
+def _kind_of_several(hint: Any) -> type[Any] | None:
+    """The dataclass of a field that holds a tuple of one."""
+    kind = get_args(hint)[0] if get_origin(hint) is tuple else None
+    return kind if isinstance(kind, type) and is_dataclass(kind) else None
+
+
+def _tables(value: Any, key: str, where: str) -> Sequence[Mapping[str, Any]]:
+    if isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value):
+        return value
+    raise RecipeError(f"{key} in {where} is {value!r}; it takes tables of settings, a [[{key}]] for each.")
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _choices(hint: Any) -> list[str]:
