@@ -37,6 +37,7 @@ def test_ids_may_be_as_large_as_they_come() -> None:
     largest = np.iinfo(np.int64).max
     table = Contingency.of(np.array([largest, 0, largest], np.uint64), np.array([5, largest, 5]))
     assert pairs(table) == [(0, largest, 1), (largest, 5, 2)]
+    assert pairs(Contingency.of(np.zeros(2, np.uint8), np.array([largest, 1]))) == [(0, 1, 1), (0, largest, 1)]
 
 
 def test_masks_are_label_images_of_one_object() -> None:

@@ -90,36 +90,37 @@ def test_flooding_is_that_of_the_challenge_pixel_for_pixel(shared_fixtures: Path
     _, proposal = cells_and_proposal("voronoi3", shared_fixtures)
     with np.load(shared_fixtures / "isbi_metrics" / "watershed_threshold_0.5.npz") as expected:
         for slice_, labels in zip(proposal, expected["voronoi3"], strict=True):
-            assert np.array_equal(flooded(slice_ > 0.5), labels)
+            assert np.array_equal(flooded(components(slice_ > 0.5)), labels)
 
 
 def test_a_dam_stands_where_fronts_meet() -> None:
-    assert flooded(drawn("#...#")).tolist() == [[1, 1, 0, 2, 2]]
-    assert flooded(drawn("#..#")).tolist() == [[1, 1, 0, 2]]  # the left front came first
-    assert flooded(drawn("#..", "...", "..#")).tolist() == [[1, 1, 0], [1, 0, 2], [0, 2, 2]]
+    assert flooded(components(drawn("#...#"))).tolist() == [[1, 1, 0, 2, 2]]
+    assert flooded(components(drawn("#..#"))).tolist() == [[1, 1, 0, 2]]  # the left front came first
+    assert flooded(components(drawn("#..", "...", "..#"))).tolist() == [[1, 1, 0], [1, 0, 2], [0, 2, 2]]
 
 
 def test_regions_are_numbered_column_by_column() -> None:
-    assert flooded(drawn("..#", "#..")).tolist()[1][0] == 1
+    assert flooded(components(drawn("..#", "#.."))).tolist()[1][0] == 1
 
 
 def test_without_cells_and_without_membrane_the_image_is_one_region() -> None:
-    assert flooded(np.zeros((3, 4), np.bool_)).tolist() == np.ones((3, 4)).tolist()
-    assert flooded(np.ones((3, 4), np.bool_)).tolist() == np.ones((3, 4)).tolist()
+    assert flooded(components(np.zeros((3, 4), np.bool_))).tolist() == np.ones((3, 4)).tolist()
+    assert flooded(components(np.ones((3, 4), np.bool_))).tolist() == np.ones((3, 4)).tolist()
 
 
 def test_the_order_of_an_images_bytes_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     truth, proposal = rng.random((2, 12, 9)) < 0.6
-    transposed = np.asfortranarray(truth), np.asfortranarray(proposal)
-    assert np.array_equal(flooded(truth), flooded(transposed[0]))
-    assert np.array_equal(warp(truth, proposal), warp(*transposed))
-    assert np.array_equal(mismatches(truth, proposal), mismatches(*transposed))
+    found = components(truth)
+    for by_row in (np.ascontiguousarray(found), proposal), (found, np.asfortranarray(proposal)):
+        assert np.array_equal(flooded(found), flooded(by_row[0]))
+        assert np.array_equal(warp(found, proposal), warp(*by_row))
+        assert np.array_equal(mismatches(found, proposal), mismatches(*by_row))
 
 
 @given(masks)
 def test_regions_are_the_components_grown_to_the_whole_image(mask: Mask) -> None:
-    regions = flooded(mask)
+    regions = flooded(components(mask))
     cells = components(mask)
     if mask.any():
         pairs = set(zip(cells[mask].tolist(), regions[mask].tolist(), strict=True))
@@ -132,43 +133,55 @@ def test_regions_are_the_components_grown_to_the_whole_image(mask: Mask) -> None
 # --- warping
 
 
+def warped(truth: Mask, proposal: Mask, priority: NDArray[np.floating] | None = None) -> Mask:
+    return warp(components(truth), proposal, priority) > 0
+
+
 def test_warping_moves_a_border_but_neither_joins_nor_cuts() -> None:
     truth = drawn("##..##", "##..##", "##..##")
     wider, joined = drawn("###.##", "###.##", "###.##"), np.ones((3, 6), np.bool_)
-    assert np.array_equal(warp(truth, wider), wider)
-    assert topology(warp(truth, joined)) == topology(truth)
-    assert np.count_nonzero(warp(truth, joined) != joined) == 3  # one column of membrane stays
+    assert np.array_equal(warped(truth, wider), wider)
+    assert topology(warped(truth, joined)) == topology(truth)
+    assert np.count_nonzero(warped(truth, joined) != joined) == 3  # one column of membrane stays
 
 
 def test_the_mismatch_of_highest_priority_is_flipped_first() -> None:
     truth, proposal = drawn("#..#"), drawn("####")
-    assert warp(truth, proposal, np.array([[0, 1.0, 2.0, 0]])).tolist() == drawn("#.##").tolist()
-    assert warp(truth, proposal, np.array([[0, 2.0, 1.0, 0]])).tolist() == drawn("##.#").tolist()
-    assert warp(truth, proposal).tolist() == drawn("##.#").tolist()  # equals column by column
+    assert warped(truth, proposal, np.array([[0, 1.0, 2.0, 0]])).tolist() == drawn("#.##").tolist()
+    assert warped(truth, proposal, np.array([[0, 2.0, 1.0, 0]])).tolist() == drawn("##.#").tolist()
+    assert warped(truth, proposal).tolist() == drawn("##.#").tolist()  # equals column by column
 
 
 def test_warping_leaves_its_arguments_alone() -> None:
-    truth, proposal, priority = drawn("#..#"), drawn("####"), np.array([[0, 1.0, 2.0, 0]])
+    truth, proposal, priority = components(drawn("#..#")), drawn("####"), np.array([[0, 1.0, 2.0, 0]])
     warp(truth, proposal, priority)
-    assert (truth.tolist(), priority.tolist()) == (drawn("#..#").tolist(), [[0, 1, 2, 0]])
+    assert (truth.tolist(), priority.tolist()) == ([[1, 0, 0, 2]], [[0, 1, 2, 0]])
 
 
 @given(mask_pairs, st.integers(0, 2**30))
 def test_warping_keeps_the_topology_and_leaves_no_simple_mismatch(pair: Mask, seed: int) -> None:
     truth, proposal = pair
-    warped = warp(truth, proposal, np.random.default_rng(seed).random(truth.shape))
-    assert topology(warped) == topology(truth)
-    assert not (simple_points(warped) & (warped != proposal)).any()
-    assert ((warped == truth) | (warped == proposal)).all()
-    assert np.array_equal(warp(truth, truth), truth)
+    labels = warp(components(truth), proposal, np.random.default_rng(seed).random(truth.shape))
+    mask = labels > 0
+    assert topology(mask) == topology(truth)
+    assert not (simple_points(mask) & (mask != proposal)).any()
+    assert ((mask == truth) | (mask == proposal)).all()
+    assert np.array_equal(warped(truth, truth), truth)
+
+
+@given(mask_pairs)
+def test_what_was_warped_still_has_a_number_of_its_own_for_each_component(pair: Mask) -> None:
+    labels = warp(components(pair[0]), pair[1])
+    numbers = set(zip(components(labels > 0).ravel().tolist(), labels.ravel().tolist(), strict=True))
+    assert len(numbers) == len({ours for ours, _ in numbers}) == len({theirs for _, theirs in numbers})
 
 
 def test_the_challenges_mismatches_of_each_kind(shared_fixtures: Path) -> None:
     truth, proposal = cells_and_proposal("voronoi3", shared_fixtures)
     counts = np.zeros(7, dtype=np.int64)
     for cells, probability in zip(truth, proposal, strict=True):
-        warped = warp(cells, probability > 0.5, np.abs(probability - 0.5).astype(np.float32))
-        counts += np.bincount(mismatches(warped, probability > 0.5).ravel(), minlength=7)
+        labels = warp(components(cells), probability > 0.5, np.abs(probability - 0.5).astype(np.float32))
+        counts += np.bincount(mismatches(labels, probability > 0.5).ravel(), minlength=7)
     assert counts[1:].tolist() == [51, 193, 271, 0, 133, 0]
 
 
@@ -187,7 +200,7 @@ def test_the_challenges_mismatches_of_each_kind(shared_fixtures: Path) -> None:
     ],
 )
 def test_what_a_proposal_does_to_the_truth(kind: Mismatch, warped: tuple[str, ...], proposal: tuple[str, ...]) -> None:
-    kinds = mismatches(drawn(*warped), drawn(*proposal))
+    kinds = mismatches(components(drawn(*warped)), drawn(*proposal))
     assert kinds[1, 1] == kind
     assert np.count_nonzero(kinds) == 1
 
@@ -200,36 +213,35 @@ def test_a_pixel_that_joins_a_cell_to_itself_nearby_is_a_hole_and_far_away_a_spl
         return mask
 
     for side, kind in (20, Mismatch.HOLE_DELETION), (60, Mismatch.SPLIT):
-        warped = ring(side)
-        proposal = warped.copy()
+        proposal = ring(side)
         proposal[1, side // 2] = False  # opens the ring, whose other way round is within 20 px or is not
-        assert mismatches(warped, proposal)[1, side // 2] == kind
+        assert mismatches(components(ring(side)), proposal)[1, side // 2] == kind
 
 
 def test_an_image_narrower_than_the_radius_is_looked_at_whole() -> None:
-    warped = np.zeros((5, 90), dtype=np.bool_)
-    warped[1:-1, 1:-1] = True
-    warped[2, 2:-2] = False
-    proposal = warped.copy()
+    truth = np.zeros((5, 90), dtype=np.bool_)
+    truth[1:-1, 1:-1] = True
+    truth[2, 2:-2] = False
+    proposal = truth.copy()
     proposal[1, 45] = False
-    assert mismatches(warped, proposal)[1, 45] == Mismatch.HOLE_DELETION
+    assert mismatches(components(truth), proposal)[1, 45] == Mismatch.HOLE_DELETION
 
 
 def test_an_image_of_one_pixel_has_objects_only() -> None:
     cell, membrane = drawn("#"), drawn(".")
-    assert mismatches(cell, membrane).tolist() == [[Mismatch.OBJECT_DELETION]]
-    assert mismatches(membrane, cell).tolist() == [[Mismatch.OBJECT_ADDITION]]
+    assert mismatches(components(cell), membrane).tolist() == [[Mismatch.OBJECT_DELETION]]
+    assert mismatches(components(membrane), cell).tolist() == [[Mismatch.OBJECT_ADDITION]]
 
 
 @given(mask_pairs)
 def test_every_mismatch_and_nothing_else_has_a_kind(pair: Mask) -> None:
-    assert np.array_equal(mismatches(*pair) != Mismatch.NONE, pair[0] != pair[1])
+    assert np.array_equal(mismatches(components(pair[0]), pair[1]) != Mismatch.NONE, pair[0] != pair[1])
 
 
 # --- messages
 
 
-@pytest.mark.parametrize("function", [components, simple_points, flooded])
+@pytest.mark.parametrize("function", [components, simple_points])
 def test_images_that_are_not_binary_are_refused(function: Callable[[NDArray[np.generic]], object]) -> None:
     with pytest.raises(ImageError, match=r"is uint8 of shape \(2, 3\); we take \(height, width\) booleans.*threshold"):
         function(np.zeros((2, 3), np.uint8))
@@ -238,14 +250,19 @@ def test_images_that_are_not_binary_are_refused(function: Callable[[NDArray[np.g
 
 
 def test_pairs_that_do_not_fit_are_refused() -> None:
-    mask, bytes_ = np.zeros((2, 3), np.bool_), np.zeros((2, 3), np.uint8)
+    labels, mask, bytes_ = (np.zeros((2, 3), dtype) for dtype in (np.int32, np.bool_, np.uint8))
     with pytest.raises(SizeError, match=r"truth is \(2, 3\) and the proposal \(3, 2\); give both on the same pixels"):
-        warp(mask, mask.T)
+        warp(labels, mask.T)
     with pytest.raises(SizeError, match=r"truth is \(2, 3\) and the priority \(3, 2\)"):
-        warp(mask, mask, np.zeros((3, 2)))
+        warp(labels, mask, np.zeros((3, 2)))
     with pytest.raises(SizeError, match=r"warped truth is \(2, 3\) and the proposal \(3, 2\)"):
-        mismatches(mask, mask.T)
+        mismatches(labels, mask.T)
     with pytest.raises(ImageError, match="proposal is uint8"):
-        warp(mask, bytes_)  # type: ignore[arg-type]
-    with pytest.raises(ImageError, match="warped truth is uint8"):
-        mismatches(bytes_, mask)  # type: ignore[arg-type]
+        warp(labels, bytes_)
+    for name, call in [
+        ("regions", lambda: flooded(mask)),
+        ("truth", lambda: warp(mask, mask)),
+        ("warped truth", lambda: mismatches(mask, mask)),
+    ]:
+        with pytest.raises(ImageError, match=rf"The {name} is bool of shape \(2, 3\); give `components` of one slice"):
+            call()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ushape.errors import ImageError
@@ -36,12 +35,16 @@ class Contingency:
         [(0, 9, 1), (1, 0, 1), (1, 9, 2)]
         """
         require_same_shape("truth", truth, "proposal", proposal)
-        rows, columns = _ids("truth", truth).ravel(), _ids("proposal", proposal).ravel()
+        _check_ids("truth", truth)
+        _check_ids("proposal", proposal)
+        turned = truth.flags.f_contiguous and proposal.flags.f_contiguous
+        rows, columns = (labels.ravel(order="F" if turned else "C") for labels in (truth, proposal))
         if ignored is not None:
             if ignored.dtype != np.bool_:
                 raise ImageError(f"The ignored mask is {ignored.dtype}; we take booleans. Give `class_map == IGNORED`.")
             require_same_shape("truth", truth, "ignored mask", ignored)
-            rows, columns = rows[~ignored.ravel()], columns[~ignored.ravel()]
+            counts = ~ignored.ravel(order="F" if turned else "C")
+            rows, columns = rows[counts], columns[counts]
         return _counted(rows, columns)
 
     @property
@@ -77,31 +80,30 @@ def _sums(ids: NDArray[np.int64], pixels: NDArray[np.int64]) -> NDArray[np.int64
     return sums
 
 
-def _counted(truth: NDArray[np.int64], proposal: NDArray[np.int64]) -> Contingency:
-    """Sorts runs of equal pairs, not pixels: there are ten times fewer, and ids may be too large to index with."""
-    if not truth.size:
-        return Contingency(truth, proposal, truth)
+def _counted(truth: NDArray[np.generic], proposal: NDArray[np.generic]) -> Contingency:
+    """Counts runs of equal pairs, ten times fewer than pixels: in a table, or by sorting where ids are too large."""
     starts = _starts_of_runs(truth, proposal)
     lengths = np.diff(starts, append=truth.size)
-    order = np.lexsort((proposal[starts], truth[starts]))
-    truth, proposal = truth[starts][order], proposal[starts][order]
-    first = _starts_of_runs(truth, proposal)
-    return Contingency(truth[first], proposal[first], np.add.reduceat(lengths[order], first))
+    rows, columns = truth[starts].astype(np.int64), proposal[starts].astype(np.int64)
+    width = int(columns.max(initial=0)) + 1
+    if (int(rows.max(initial=0)) + 1) * width <= max(truth.size, 1):
+        table = np.bincount(rows * width + columns, lengths)  # in float64, exact to 2^53 pixels
+        pairs = np.flatnonzero(table)
+        return Contingency(pairs // width, pairs % width, table[pairs].astype(np.int64))
+    order = np.lexsort((columns, rows))
+    rows, columns = rows[order], columns[order]
+    first = _starts_of_runs(rows, columns)
+    return Contingency(rows[first], columns[first], np.add.reduceat(lengths[order], first))
 
 
-@njit(cache=True, nogil=True)
-def _starts_of_runs(truth: NDArray[np.int64], proposal: NDArray[np.int64]) -> NDArray[np.int64]:
+def _starts_of_runs(truth: NDArray[np.generic], proposal: NDArray[np.generic]) -> NDArray[np.int64]:
     """Where a pair begins that differs from the one before it."""
-    starts = np.zeros(truth.size, dtype=np.int64)
-    found = 1
-    for place in range(1, truth.size):
-        if truth[place] != truth[place - 1] or proposal[place] != proposal[place - 1]:
-            starts[found] = place
-            found += 1
-    return starts[:found]
+    begins = np.ones(truth.size, dtype=np.bool_)
+    begins[1:] = (truth[1:] != truth[:-1]) | (proposal[1:] != proposal[:-1])
+    return np.flatnonzero(begins)
 
 
-def _ids(name: str, labels: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
+def _check_ids(name: str, labels: NDArray[np.integer] | NDArray[np.bool_]) -> None:
     if labels.dtype != np.bool_ and not np.issubdtype(labels.dtype, np.integer):
         raise ImageError(
             f"The {name} is {labels.dtype}; label images are whole numbers. Give object ids, or a thresholded mask."
@@ -111,4 +113,3 @@ def _ids(name: str, labels: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[
             f"The {name} holds ids from {labels.min()} to {labels.max()}; we take 0 (no object) to 2^63 − 1. "
             "Renumber them."
         )
-    return labels.astype(np.int64)

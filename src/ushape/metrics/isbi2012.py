@@ -17,7 +17,7 @@ differ from Fiji: it gives an empty truth 0 and NaN, and its warping error takes
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, repeat, takewhile
 from typing import TypeVar
@@ -70,7 +70,8 @@ def pixel_error(truths: Truths, probabilities: Probabilities, thresholds: Sequen
 
 def rand_error(truths: Truths, probabilities: Probabilities, thresholds: Sequence[float] = THRESHOLDS) -> Best:
     """1 − F of the pairs of true cell pixels that lie in one component, of all slices together; 0 is best."""
-    return _lowest(_pooled_error([_pairs(s, thresholds) for s in _slices(truths, probabilities)]), thresholds)
+    tables = [_tables(s, thresholds, _as_found) for s in _slices(truths, probabilities)]
+    return _lowest(_pooled_error([[foreground_pairs(table) for (table,) in row] for row in tables]), thresholds)
 
 
 def warping_error(
@@ -85,18 +86,20 @@ def warping_error(
 def warping_mismatch(truths: Truths, probabilities: Probabilities, threshold: float = 0.5) -> float:
     """The share of pixels in which warped truths differ at all from the proposals (Jain 2010); 0 is best."""
     slices = _slices(truths, probabilities)
-    residual = [[int(np.count_nonzero(mismatches(*_warped(s, threshold))))] for s in slices]
+    residual = [[int(np.count_nonzero(kinds))] for s in slices for kinds in _mismatches(s, [threshold])]
     return _share(residual, [s.pixels for s in slices])[0]
 
 
 def v_rand_thinned(truths: Truths, probabilities: Probabilities, thresholds: Sequence[float] = THRESHOLDS) -> Best:
     """The mean over slices of F of the pairs of true cell pixels, proposals being flooded; 1 is best, and it ranks."""
-    return _highest(_mean([_v_rand(_thinned(s, thresholds)) for s in _slices(truths, probabilities)]), thresholds)
+    tables = [_tables(s, thresholds, flooded) for s in _slices(truths, probabilities)]
+    return _highest(_mean([[foreground_pairs(table).f_score for (table,) in row] for row in tables]), thresholds)
 
 
 def v_info_thinned(truths: Truths, probabilities: Probabilities, thresholds: Sequence[float] = THRESHOLDS) -> Best:
     """The mean over slices of F of what flooded proposals tell of the true cells; 1 is best."""
-    return _highest(_mean([_v_info(_thinned(s, thresholds)) for s in _slices(truths, probabilities)]), thresholds)
+    tables = [_tables(s, thresholds, flooded) for s in _slices(truths, probabilities)]
+    return _highest(_mean([[foreground_information(table).f_score for (table,) in row] for row in tables]), thresholds)
 
 
 class Isbi2012:
@@ -119,15 +122,15 @@ class Isbi2012:
     ) -> None:
         """Score one slice at every threshold; `ignored` is True where the truth counts nowhere."""
         slice_ = Slice.of(truth, probability, ignored)
-        thinned = _thinned(slice_, THRESHOLDS)
+        tables = _tables(slice_, THRESHOLDS, _as_found, flooded)
         self._scored.append(
             _Scored(
                 pixels=slice_.pixels,
                 pixel=_pixels(slice_, THRESHOLDS),
-                pairs=_pairs(slice_, THRESHOLDS),
+                pairs=[foreground_pairs(plain) for plain, _ in tables],
                 splits_and_mergers=_splits_and_mergers(slice_, WARPING_THRESHOLDS),
-                v_rand=_v_rand(thinned),
-                v_info=_v_info(thinned),
+                v_rand=[foreground_pairs(thinned).f_score for _, thinned in tables],
+                v_info=[foreground_information(thinned).f_score for _, thinned in tables],
             )
         )
 
@@ -176,36 +179,37 @@ def _pixels(slice_: Slice, thresholds: Sequence[float]) -> list[Agreement]:
     return _at_each(thresholds, slice_.probability, agreement)
 
 
-def _pairs(slice_: Slice, thresholds: Sequence[float]) -> list[Agreement]:
+def _tables(
+    slice_: Slice, thresholds: Sequence[float], *kinds: Callable[[NDArray[np.int32]], NDArray[np.int32]]
+) -> list[tuple[Contingency, ...]]:
+    """At each threshold how the true cells meet what is made of the proposal's components, one table of each kind."""
     truth = components(slice_.cells)
-    return _at_each(
-        thresholds, slice_.probability, lambda cells: foreground_pairs(Contingency.of(truth, components(cells)))
-    )
+
+    def tables(cells: NDArray[np.bool_]) -> tuple[Contingency, ...]:
+        found = components(cells)
+        return tuple(Contingency.of(truth, regions(found)) for regions in kinds)
+
+    return _at_each(thresholds, slice_.probability, tables)
 
 
-def _thinned(slice_: Slice, thresholds: Sequence[float]) -> list[Contingency]:
-    truth = components(slice_.cells)
-    return _at_each(thresholds, slice_.probability, lambda cells: Contingency.of(truth, flooded(cells)))
-
-
-def _v_rand(tables: Sequence[Contingency]) -> list[float]:
-    return [foreground_pairs(table).f_score for table in tables]
-
-
-def _v_info(tables: Sequence[Contingency]) -> list[float]:
-    return [foreground_information(table).f_score for table in tables]
+def _as_found(regions: NDArray[np.int32]) -> NDArray[np.int32]:
+    return regions
 
 
 def _splits_and_mergers(slice_: Slice, thresholds: Sequence[float]) -> list[int]:
-    counts = [np.bincount(mismatches(*_warped(slice_, t)).ravel(), minlength=len(Mismatch)) for t in thresholds]
-    return [int(count[Mismatch.SPLIT] + count[Mismatch.MERGER]) for count in counts]
+    return [
+        int(np.count_nonzero((kinds == Mismatch.SPLIT) | (kinds == Mismatch.MERGER)))
+        for kinds in _mismatches(slice_, thresholds)
+    ]
 
 
-def _warped(slice_: Slice, threshold: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The truth warped onto the proposal, the surest mismatches first; and the proposal."""
-    proposal = slice_.probability > threshold
-    surety = np.abs(slice_.probability - threshold).astype(np.float32)
-    return warp(slice_.cells, proposal, surety), proposal
+def _mismatches(slice_: Slice, thresholds: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
+    """At each threshold what the proposal does to the truth that was warped onto it, the surest mismatches first."""
+    truth = components(slice_.cells)
+    for threshold in thresholds:
+        proposal = slice_.probability > threshold
+        surety = np.abs(slice_.probability - threshold).astype(np.float32)
+        yield mismatches(warp(truth, proposal, surety), proposal)
 
 
 def _at_each(

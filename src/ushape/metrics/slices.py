@@ -17,6 +17,7 @@ class Slice:
     """(H, W) cells of the truth, (H, W) probability of cells, and the pixels that count; what is ignored is membrane.
 
     The probability has float32 precision, as Fiji's has, in float64, so that a threshold is not rounded to float32.
+    Both lie in memory column by column, as Fiji visits them.
     """
 
     cells: NDArray[np.bool_]
@@ -45,7 +46,7 @@ class Slice:
         cells, unit = np.zeros(truth.shape, dtype=np.bool_), np.zeros(truth.shape)
         cells[counted] = _zeros_and_ones(truth[counted])
         unit[counted] = _within_unit_interval(probability[counted])
-        return Slice(cells, unit, int(np.count_nonzero(counted)))
+        return Slice(np.asfortranarray(cells), np.asfortranarray(unit), int(np.count_nonzero(counted)))
 
 
 def _mask(ignored: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 Foreground (cells) is connected through 4 neighbours, background (membrane) through 8. What the ISBI 2012 challenge
 computed is followed step by step where order decides the outcome: Fiji's Trainable Segmentation, which visits pixels
-column by column.
+column by column. So all here work on the turned image, and are fastest on arrays that lie in memory column by column.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Mismatch(IntEnum):
 
 
 def components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(H, W) foreground → its 4-connected components, numbered from 1.
+    """(H, W) foreground → its 4-connected components, numbered from 1 column by column.
 
     >>> components(np.array([[True, False], [False, True]])).tolist()
     [[1, 0], [0, 2]]
     """
     _binary("mask", mask)
-    labels: NDArray[np.int32] = ndimage.label(mask)[0]
-    return labels
+    labels: NDArray[np.int32] = ndimage.label(np.ascontiguousarray(mask.T))[0]
+    return labels.T
 
 
 def simple_points(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -66,64 +66,84 @@ def simple_points(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return _SIMPLE[pattern]
 
 
-def flooded(cells: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(H, W) cells → regions numbered from 1 that grew over the membrane until they met, 0 on the dams between them.
+def flooded(regions: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(H, W) components → the same, grown over the membrane until they met, 0 on the dams between them.
 
     Flooding by immersion (Vincent and Soille 1991) of cells 0, membrane 1, through 4 neighbours, as Fiji does it.
     Without any cell the whole image is one region.
 
-    >>> flooded(np.array([[True, False, False, False, True]])).tolist()
+    >>> flooded(np.array([[1, 0, 0, 0, 2]], dtype=np.int32)).tolist()
     [[1, 1, 0, 2, 2]]
     """
-    _binary("cells", cells)
-    if not cells.any():
-        return np.ones(cells.shape, dtype=np.int32)
-    by_column = np.ascontiguousarray(cells.T)  # so that regions are numbered, and pixels visited, column by column
-    labels = np.where(by_column, components(by_column), np.int32(_WAITING))
-    padded = np.pad(labels, 1, constant_values=_OUTSIDE)
-    _flood(padded)
-    return np.ascontiguousarray(padded[1:-1, 1:-1].T)
+    _labels("regions", regions)
+    if not regions.any():
+        return np.ones_like(regions)
+    framed = _framed(regions.T)
+    framed[framed == 0] = _WAITING
+    _flood(framed)
+    return np.ascontiguousarray(framed[1:-1, 1:-1]).T
 
 
 def warp(
-    truth: NDArray[np.bool_], proposal: NDArray[np.bool_], priority: NDArray[np.floating] | None = None
-) -> NDArray[np.bool_]:
-    """(H, W) truth, flipped to the proposal's value at simple points until no mismatch is one.
+    truth: NDArray[np.int32], proposal: NDArray[np.bool_], priority: NDArray[np.floating] | None = None
+) -> NDArray[np.int32]:
+    """(H, W) components of a truth, changed to the proposal at simple points until no mismatch is one.
 
     The result has the truth's topology; what still differs from the proposal is error (Jain 2010). Mismatches are
-    visited by falling (H, W) `priority`, equals column by column, over and over.
+    visited by falling (H, W) `priority`, from 0 up and of float32's precision, equals column by column, over and over.
 
-    >>> warp(np.array([[True, False, False]]), np.array([[True, True, False]])).tolist()
-    [[True, True, False]]
+    >>> warp(np.array([[1, 0, 0]], dtype=np.int32), np.array([[True, True, False]])).tolist()
+    [[1, 1, 0]]
     """
-    _binary("truth", truth)
+    _labels("truth", truth)
     _binary("proposal", proposal)
     require_same_shape("truth", truth, "proposal", proposal)
-    xs, ys = np.nonzero((truth != proposal).T)
+    places = np.flatnonzero(((truth > 0) != proposal).T)
     if priority is not None:
         require_same_shape("truth", truth, "priority", priority)
-        order = np.argsort(-priority[ys, xs], kind="stable")
-        ys, xs = ys[order], xs[order]
-    padded = np.pad(truth, 1)
-    _flip_simple_points(padded, ys + 1, xs + 1)
-    return padded[1:-1, 1:-1]
+        places = _by_falling(priority.T.ravel()[places], places)
+    framed = _framed(truth.T)
+    _flip_simple_points(framed, _in_frame(places, truth.shape[0]))
+    return np.ascontiguousarray(framed[1:-1, 1:-1]).T
 
 
-def mismatches(warped: NDArray[np.bool_], proposal: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def mismatches(warped: NDArray[np.int32], proposal: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """(H, W) `Mismatch` of each pixel of a warped truth, by Fiji's rules; its bincount gives the pixels of each kind.
 
-    >>> bridge = np.array([[False, False, False], [True, True, True], [False, False, False]])
-    >>> mismatches(bridge, bridge & [True, False, True]).tolist()
+    >>> bridge = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]], dtype=np.int32)
+    >>> mismatches(bridge, (bridge > 0) & [True, False, True]).tolist()
     [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
     """
-    _binary("warped truth", warped)
+    _labels("warped truth", warped)
     _binary("proposal", proposal)
     require_same_shape("warped truth", warped, "proposal", proposal)
     radius = _SPLIT_RADIUS_PX if min(warped.shape) >= _SPLIT_RADIUS_PX else max(warped.shape)
-    ys, xs = np.nonzero(warped != proposal)
-    kinds = np.zeros(warped.shape, dtype=np.uint8)
-    kinds[ys, xs] = _kinds(np.pad(components(warped), 1, constant_values=_OUTSIDE), ys + 1, xs + 1, radius)
-    return kinds
+    places = np.flatnonzero(((warped > 0) != proposal).T)
+    kinds = np.zeros(warped.size, dtype=np.uint8)
+    kinds[places] = _kinds(_framed(warped.T), _in_frame(places, warped.shape[0]), radius)
+    return kinds.reshape(warped.shape[::-1]).T
+
+
+def _by_falling(priority: NDArray[np.floating], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) rising places, in the order of their priorities from the top; of equals the first place comes first.
+
+    Bits of floats from 0 up rise with them, so that one sort of whole numbers does it: five times as fast as argsort.
+    """
+    assert priority.min(initial=0) >= 0
+    fall = ~(priority.astype(np.float32) + 0).view(np.uint32)  # + 0, as the bits of -0.0 are not those of 0.0
+    ordered = np.sort(fall.astype(np.uint64) << 32 | places.astype(np.uint64))
+    return (ordered & 0xFFFFFFFF).astype(np.int64)
+
+
+def _framed(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    framed = np.full((labels.shape[0] + 2, labels.shape[1] + 2), _OUTSIDE, dtype=np.int32)
+    framed[1:-1, 1:-1] = labels
+    return framed
+
+
+def _in_frame(places: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Places of an unrolled image of this width → the same within a frame of one pixel."""
+    return places + 2 * (places // width) + width + 3
 
 
 @njit(cache=True, nogil=True)
@@ -164,32 +184,38 @@ def _flood(labels: NDArray[np.int32]) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _flip_simple_points(image: NDArray[np.bool_], ys: NDArray[np.int64], xs: NDArray[np.int64]) -> None:
-    """Flips places of a framed image, in order and in place, over and over, until none of those left is simple."""
-    left, before = len(ys), -1
+def _flip_simple_points(labels: NDArray[np.int32], places: NDArray[np.int64]) -> None:
+    """Flips places of a framed component image, in order and in place, over and over, until none left is simple.
+
+    Beside a simple point lies one component, to which it belongs once it is foreground; none falls apart without it.
+    """
+    width, flat = labels.shape[1], labels.ravel()
+    waiting = places.copy()
+    left, before = len(waiting), -1
     while left and left != before:
         before, left = left, 0
-        for place in range(before):
-            y, x = ys[place], xs[place]
+        for here in waiting[:before]:
             pattern = 0
             for bit in range(8):
-                pattern |= image[y + _AROUND[bit][0], x + _AROUND[bit][1]] << bit
-            if _SIMPLE[pattern]:
-                image[y, x] = not image[y, x]
-            else:
-                ys[left], xs[left] = y, x
+                pattern |= (flat[here + _AROUND[bit][0] * width + _AROUND[bit][1]] > 0) << bit
+            if not _SIMPLE[pattern]:
+                waiting[left] = here
                 left += 1
+            elif flat[here] > 0:
+                flat[here] = 0
+            else:
+                flat[here] = max(flat[here - width], flat[here - 1], flat[here + 1], flat[here + width])
 
 
 @njit(cache=True, nogil=True)
-def _kinds(labels: NDArray[np.int32], ys: NDArray[np.int64], xs: NDArray[np.int64], radius: int) -> NDArray[np.uint8]:
+def _kinds(labels: NDArray[np.int32], places: NDArray[np.int64], radius: int) -> NDArray[np.uint8]:
     """The Mismatch of each place of a framed component image, by how many kinds of neighbour it has."""
-    kinds = np.zeros(len(ys), dtype=np.uint8)
-    seen = np.zeros(labels.shape, dtype=np.int64)
-    queue = np.empty(labels.size, dtype=np.int64)
+    kinds = np.zeros(len(places), dtype=np.uint8)
+    seen = np.zeros(labels.shape, dtype=np.int32)
+    queue = np.empty((min(labels.size, (2 * radius + 1) ** 2), 2), dtype=np.int32)
     around = np.empty(8, dtype=np.int64)
-    for place in range(len(ys)):
-        y, x = ys[place], xs[place]
+    for place in range(len(places)):
+        y, x = divmod(places[place], labels.shape[1])
         distinct = 0
         for dy, dx in _AROUND:
             around[distinct] = labels[y + dy, x + dx]
@@ -218,33 +244,36 @@ def _disconnects(
     y: int,
     x: int,
     radius: int,
-    seen: NDArray[np.int64],
+    seen: NDArray[np.int32],
     mark: int,
-    queue: NDArray[np.int64],
+    queue: NDArray[np.int32],
 ) -> bool:
     """Whether a place's foreground neighbours, one at least, fall apart without it within the radius. Marks `seen`."""
-    width = labels.shape[1]
-    flat, flat_seen = labels.ravel(), seen.ravel()
-    flat_seen[y * width + x] = mark
+    seen[y, x] = mark
     unreached, done, queued = 0, 0, 1
     for dy, dx in _AROUND:
         if labels[y + dy, x + dx] > 0:
             unreached += 1
-            queue[0] = (y + dy) * width + x + dx
-    flat_seen[queue[0]] = mark
+            queue[0] = y + dy, x + dx
+    seen[queue[0, 0], queue[0, 1]] = mark
     while done < queued and unreached:
-        here = queue[done]
+        here_y, here_x = queue[done]
         done += 1
-        if abs(here // width - y) <= 1 and abs(here % width - x) <= 1:
+        if abs(here_y - y) <= 1 and abs(here_x - x) <= 1:
             unreached -= 1
-        for step in (-width, -1, width, 1):
-            near = here + step
-            within = abs(near // width - y) <= radius and abs(near % width - x) <= radius
-            if within and flat[near] > 0 and flat_seen[near] != mark:
-                flat_seen[near] = mark
-                queue[queued] = near
+        for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+            near_y, near_x = here_y + dy, here_x + dx
+            within = abs(near_y - y) <= radius and abs(near_x - x) <= radius
+            if within and labels[near_y, near_x] > 0 and seen[near_y, near_x] != mark:
+                seen[near_y, near_x] = mark
+                queue[queued] = near_y, near_x
                 queued += 1
     return unreached > 0
+
+
+def _labels(name: str, image: NDArray[np.generic]) -> None:
+    if image.dtype != np.int32 or image.ndim != 2:
+        raise ImageError(f"The {name} is {image.dtype} of shape {image.shape}; give `components` of one slice.")
 
 
 def _binary(name: str, image: NDArray[np.generic]) -> None:
