@@ -243,7 +243,7 @@ def test_every_tensor_that_does_not_fit_is_listed(path: Path):
     with pytest.raises(CheckpointError) as caught:
         checkpoint.read(path)
     message = str(caught.value)
-    assert message.startswith(f"The weights in {path} do not fit the network it describes: ")
+    assert message.startswith(f"The weights in {path} do not fit the network: ")
     for words in ["head.bias is missing", "head.weight is missing", "tail.weight is unknown"]:
         assert words in message
     assert "contracting.0.0.weight is (4, 3, 5, 5), not (4, 3, 3, 3)" in message

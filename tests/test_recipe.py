@@ -19,6 +19,7 @@ from ushape.recipe import (
     ModelRecipe,
     PredictionRecipe,
     Recipe,
+    Stage,
     TrainingRecipe,
     merged,
     read,
@@ -48,8 +49,11 @@ EVERYTHING = Recipe(
         clip=0.0,
         precision="bfloat16",
         validations=3,
+        bias_rate=2.0,
+        initial_weights="vgg16.safetensors",
     ),
     prediction=PredictionRecipe(flips=True),
+    stages=(Stage("unet", 1e-3, share=2.0), Stage("unet", 1e-4)),
     seed=2**40,
 )
 

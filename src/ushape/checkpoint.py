@@ -80,9 +80,26 @@ def read(path: Path, device: torch.device | None = None) -> Trained:
             f"{path} describes a network that this version of ushape cannot build: {reason}. "
             "Use the version that wrote it, or train again."
         ) from error
-    _load_weights(trained.model, state, path)
+    load_weights(trained.model, state, f"The weights in {path}")
     trained.model.eval().placed(device or torch.device("cpu"))
     return trained
+
+
+def load_weights(model: Segmenter, state: Mapping[str, Tensor], whose: str) -> None:
+    """Give a network these weights; CheckpointError, beginning with `whose` they are, lists all that do not fit."""
+    wanted = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in state.items()}
+    if wanted == found:
+        model.load_state_dict(dict(state))
+        return
+    faults = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
+    faults += [f"{name} is unknown" for name in sorted(found.keys() - wanted.keys())]
+    faults += [
+        f"{name} is {found[name]}, not {wanted[name]}"
+        for name in sorted(wanted.keys() & found.keys())
+        if wanted[name] != found[name]
+    ]
+    raise CheckpointError(f"{whose} do not fit the network: " + "; ".join(faults))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -137,22 +154,6 @@ def _described(about: Mapping[str, Any]) -> Trained:
         about["provenance"],
         _object_rule(about.get("object_rule")),
     )
-
-
-def _load_weights(model: Segmenter, state: Mapping[str, Tensor], path: Path) -> None:
-    wanted = {name: tuple(t.shape) for name, t in model.state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in state.items()}
-    if wanted == found:
-        model.load_state_dict(dict(state))
-        return
-    faults = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
-    faults += [f"{name} is unknown" for name in sorted(found.keys() - wanted.keys())]
-    faults += [
-        f"{name} is {found[name]}, not {wanted[name]}"
-        for name in sorted(wanted.keys() & found.keys())
-        if wanted[name] != found[name]
-    ]
-    raise CheckpointError(f"The weights in {path} do not fit the network it describes: " + "; ".join(faults))
 
 
 def _labels(values: Mapping[str, Any]) -> Labels:

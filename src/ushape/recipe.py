@@ -59,6 +59,9 @@ class TrainingRecipe:
     foreground_fraction: share of patches centred on a foreground pixel. average: decay of the running mean of the
     weights that is kept as the result, 0 for the last weights. clip: largest norm of the gradient, 0 for any.
     validations: how many, evenly spread over the training.
+    bias_rate: learning rate of biases and normalisations, as a multiple of that of the other weights.
+    initial_weights: file to begin with: a checkpoint of the same network, or, for FCNs, ImageNet's VGG16 in
+    torchvision's layout; left out, weights are drawn.
     """
 
     minutes: float = 0.0
@@ -76,6 +79,8 @@ class TrainingRecipe:
     foreground_fraction: float = 0.0
     average: float = 0.99
     clip: float = 1.0
+    bias_rate: float = 1.0
+    initial_weights: str = ""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     validations: int = 10
 
@@ -88,14 +93,31 @@ class PredictionRecipe:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One training of several (FCN: 32s, 16s, 8s), each of which begins with the weights of the one before.
+
+    model: the network that it trains. share: of the budget, beside those of the other stages. learning_rate: in place
+    of that of [training].
+    """
+
+    model: str
+    learning_rate: float
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A whole training; its TOML file has one table per field."""
+    """A whole training; its TOML file has one table per field.
+
+    stages: where there are any, trainings one after another; the last is that of [model].
+    """
 
     model: ModelRecipe = ModelRecipe()
     data: DataRecipe = DataRecipe()
     augmentation: Augmentation = field(default_factory=Augmentation)
     training: TrainingRecipe = TrainingRecipe()
     prediction: PredictionRecipe = PredictionRecipe()
+    stages: tuple[Stage, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -105,6 +127,8 @@ class Recipe:
         tables = _plain(self)
         model = tables.pop("model")
         first = {"seed": tables.pop("seed"), "model": {"name": model["name"], **model["options"]}}
+        if not self.stages:
+            del tables["stages"]
         return tomli_w.dumps(first | tables)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,6 +143,20 @@ class Recipe:
             raise RecipeError("There are settings that do not exist: " + " ".join(unknown))
         recipe: Recipe = built(Recipe, tables, "the recipe")
         return recipe
+
+    def of_stage(self, number: int) -> Recipe:
+        """The recipe of one stage alone, 0 the first: its network, its learning rate, its part of the budget."""
+        stage, training = self.stages[number], self.training
+        shares = [each.share for each in self.stages]
+        begin, end = (sum(shares[:n]) / sum(shares) for n in (number, number + 1))
+        alone = replace(
+            training,
+            learning_rate=stage.learning_rate,
+            minutes=training.minutes * (end - begin),
+            steps=round(training.steps * end) - round(training.steps * begin),
+            initial_weights=training.initial_weights if number == 0 else "",
+        )
+        return replace(self, model=replace(self.model, name=stage.model), training=alone, stages=())
 
     def changed(self, **tables: Mapping[str, Any]) -> Recipe:
         """With some values of some tables replaced: `recipe.changed(training={"minutes": 5})`."""
@@ -180,6 +218,21 @@ def _check(recipe: Recipe) -> None:
     if minutes and steps:
         raise RecipeError(f"Both minutes = {minutes:g} and steps = {steps} are set; choose one.")
     _check_weights(recipe.training)
+    _check_stages(recipe)
+
+
+def _check_stages(recipe: Recipe) -> None:
+    for stage in recipe.stages:
+        _check_model(replace(recipe.model, name=stage.model))
+        for name, value, most in [("share", stage.share, 10**6), ("learning_rate", stage.learning_rate, 100)]:
+            if not 0 < value <= most:
+                raise RecipeError(f"{name} of the stage {stage.model} is {value:,}; it takes more than 0, to {most:,}.")
+    if recipe.stages and recipe.stages[-1].model != recipe.model.name:
+        raise RecipeError(
+            f"The last stage trains {recipe.stages[-1].model}, but [model] is {recipe.model.name}; name the same."
+        )
+    if recipe.training.steps and recipe.training.steps < len(recipe.stages):
+        raise RecipeError(f"{recipe.training.steps} steps are too few for {len(recipe.stages)} stages.")
 
 
 def _check_weights(training: TrainingRecipe) -> None:
@@ -225,6 +278,7 @@ def _check_ranges(recipe: Recipe) -> None:
         ("training.clip", training.clip, 0, 10**6),
         ("training.validations", training.validations, 1, 10**5),
         ("training.learning_rate", training.learning_rate, 0, 100),
+        ("training.bias_rate", training.bias_rate, 0, 100),
         ("data.validation_fraction", data.validation_fraction, 0.01, 0.9),
     ]:
         if not least <= value <= most:
@@ -235,4 +289,5 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     tables = asdict(recipe)
     tables["model"]["options"] = dict(recipe.model.options)
     tables["data"]["ignored_values"] = list(recipe.data.ignored_values)
+    tables["stages"] = list(tables["stages"])
     return tables

@@ -44,6 +44,15 @@ def test_weight_decay_spares_biases_and_normalisation(name: Literal["sgd", "adam
     assert all(group.get("momentum", 0.75) == 0.75 for group in found.param_groups)
 
 
+def test_biases_may_learn_at_another_rate_and_what_is_fixed_not_at_all():
+    model = network()
+    model.head.weight.requires_grad_(False)
+    weights, biases = optimiser(model, TrainingRecipe(bias_rate=2.0)).param_groups  # FCN: twice that of the weights
+    assert (weights["rate"], biases["rate"]) == (1.0, 2.0)
+    assert all(p is not model.head.weight for p in weights["params"])
+    assert any(p is model.head.bias for p in biases["params"])
+
+
 def test_the_names_give_the_optimisers_they_name():
     assert type(optimiser(network(), TrainingRecipe(optimiser="sgd"))) is torch.optim.SGD
     assert type(optimiser(network(), TrainingRecipe(optimiser="adamw"))) is torch.optim.AdamW

@@ -21,6 +21,7 @@ from ushape.train.prepare import look
 from ushape.train.prepare import plan as chosen
 from ushape.train.run import Run
 from ushape.train.session import wanted_data
+from ushape.train.stages import StageBegun, StagedRun
 
 _SMOOTHING = 0.95  # of the loss that is shown
 
@@ -34,19 +35,18 @@ def planned(data: Path, said: Mapping[str, Any], device: torch.device) -> Recipe
     return plan.recipe
 
 
-def follow(run: Run, resume: str) -> None:
+def follow(run: Run | StagedRun, resume: str) -> None:
     """Train to the end. When interrupted: save, say how to `resume`, and leave with exit status 130."""
-    if run.trainer.progress >= 1:
+    if run.progress >= 1:
         say("This training is complete already; a larger --minutes or --steps extends it.", err=True)
-    events = cast("Generator[Event | ObjectsChosen]", run.events())
+    events = cast("Generator[Event | ObjectsChosen | StageBegun]", run.events())
     with Interruption() as interruption, Bar("training") as bar, closing(events):
-        course = _Course(bar)
+        course = _Course(bar, run)
         for event in events:
             course.show(event)
-            if interruption.requested and run.trainer.progress < 1:
+            if interruption.requested and run.progress < 1:
                 events.close()
-                trainer = run.trainer
-                bar.note(f"Interrupted at step {trainer.step}, after {clock(trainer.seconds)}; nothing is lost.")
+                bar.note(f"Interrupted at {run.position}; nothing is lost.")
                 bar.note(f"Go on with: {resume}")
                 raise typer.Exit(130)
 
@@ -60,12 +60,16 @@ def results(out: Path) -> list[tuple[str, str]]:
 class _Course:
     """What is worth showing of the events so far."""
 
-    def __init__(self, bar: Bar) -> None:
-        self._bar = bar
+    def __init__(self, bar: Bar, run: Run | StagedRun) -> None:
+        self._bar, self._run = bar, run
         self._loss: float | None = None
         self._score = ""
 
-    def show(self, event: Event | ObjectsChosen) -> None:
+    def show(self, event: Event | ObjectsChosen | StageBegun) -> None:
+        if isinstance(event, StageBegun):
+            self._loss, self._score = None, ""
+            self._bar.note(f"stage {event.number} of {event.stages}: {event.model}, rate {event.learning_rate:g}")
+            return
         if isinstance(event, ObjectsChosen):
             about = f"average precision {event.score:.4f} over IoU .5 … .9"
             self._bar.note(f"objects: {event.rule.in_words()}; {about}")
@@ -73,7 +77,7 @@ class _Course:
         if isinstance(event, Stepped):
             before = event.loss if self._loss is None else self._loss
             self._loss = _SMOOTHING * before + (1 - _SMOOTHING) * event.loss
-            self._bar.show(event.progress, f"step {event.step}  loss {self._loss:.3f}{self._score}")
+            self._bar.show(self._run.progress, f"step {event.step}  loss {self._loss:.3f}{self._score}")
             return
         scores = event.scores
         objects = f"  objects {scores.objects:.4f}" if scores.objects is not None else ""

@@ -31,8 +31,9 @@ from ushape.cli.text import say, say_facts, say_json
 from ushape.device import choose_device
 from ushape.predict.tiled import load
 from ushape.report.training import write_training_report
-from ushape.train.run import Run, check_run_folder
+from ushape.train.run import check_run_folder
 from ushape.train.session import DEFAULT_MINUTES, resumed, with_budget
+from ushape.train.stages import training
 
 
 def train(
@@ -74,7 +75,7 @@ def train(
             say(f"No budget given: {DEFAULT_MINUTES:g} minutes. Choose with --minutes or --steps.", err=True)
         check_run_folder(out, resume=False, overwrite=overwrite)  # now: to read a large folder takes its time
         settled = planned(data, budgeted, place)
-    run = Run(
+    run = training(
         data,
         out,
         settled,

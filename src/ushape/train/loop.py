@@ -88,7 +88,7 @@ class Trainer:
         begin = time.perf_counter()
         rate = learning_rate(self.recipe, self.progress)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         value = self._step()
         self.mean.update(self.model)
         self.step += 1

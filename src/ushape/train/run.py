@@ -26,16 +26,19 @@ from ushape.checkpoint import Trained
 from ushape.device import faster_precision
 from ushape.errors import CheckpointError, OutputError, RecipeError, TrainingError
 from ushape.models import build
+from ushape.models.segmenter import Segmenter
 from ushape.predict.tiled import Predictor
 from ushape.recipe import Recipe, merged, read
 from ushape.train.choose import ObjectsChosen, choose_objects, first_rule
 from ushape.train.diary import Diary
+from ushape.train.initial import take_over, take_over_file
 from ushape.train.loop import Event, Trainer, Validated, fit
-from ushape.train.prepare import prepare
+from ushape.train.prepare import Prepared, prepare
 from ushape.train.sampling import class_weights, patch_sampler
 from ushape.train.validate import Validation, validated
 
 FILES = ("recipe.toml", "best.safetensors", "last.safetensors", "state.safetensors", "log.csv", "report.html")
+_OF_STAGES = "stages.json"  # in place of a state, where a training has stages (train/stages.py)
 _SAVE_EVERY_SECONDS = 120
 
 
@@ -44,6 +47,8 @@ class Run:
 
     Iterate over `events()`; closing that iterator saves the state, from which `resume=True` goes on. OutputError where
     `out` already holds a run and neither `resume` nor `overwrite` is said.
+
+    prepared: the folder, where it has been read before. begin_with: a network whose weights this training begins with.
     """
 
     def __init__(
@@ -57,14 +62,16 @@ class Run:
         overwrite: bool = False,
         tensorboard: bool = False,
         command: str = "",
+        prepared: Prepared | None = None,
+        begin_with: Segmenter | None = None,
     ) -> None:
         check_run_folder(out, resume=resume, overwrite=overwrite)
-        self.out, self.command, self.data = out, command, data
-        self.recipe = _resumed(wanted, out) if resume else _with_precision(wanted, device)
-        self.prepared = prepare(data, self.recipe)
+        self.out, self.command, self.data, self._resuming = out, command, data, resume
+        self.recipe = _resumed(wanted, out) if resume else with_precision(wanted, device)
+        self.prepared = prepared or prepare(data, self.recipe)
         self._rule = first_rule(self.prepared) if self.prepared.annotation.task == "instances" else None
         torch.manual_seed(self.recipe.seed)
-        self.trainer = self._trainer(device)
+        self.trainer = self._trainer(device, None if resume else begin_with)
         self._evaluated = copy.deepcopy(self.trainer.model)
         self._diary = Diary(out, tensorboard=tensorboard)  # before anything is replaced: TensorBoard may be missing
         self._begin(resume)
@@ -96,14 +103,30 @@ class Run:
         finally:
             self._diary.close()
 
-    def _trainer(self, device: torch.device) -> Trainer:
+    @property
+    def progress(self) -> float:
+        """0 … 1: the share of the budget."""
+        return self.trainer.progress
+
+    @property
+    def position(self) -> str:
+        """Where the training is."""
+        minutes, seconds = divmod(int(self.trainer.seconds), 60)
+        return f"step {self.trainer.step}, after {minutes}:{seconds:02}"
+
+    def _trainer(self, device: torch.device, begin_with: Segmenter | None) -> Trainer:
         settings, prepared = self.recipe.training, self.prepared
         model = build(
             self.recipe.model.name,
             in_channels=prepared.intensity.channels,
             classes=prepared.annotation.labels.classes,
             **self.recipe.model.options,
-        ).placed(device)
+        )
+        if begin_with is not None:
+            take_over(model, begin_with)
+        elif settings.initial_weights and not self._resuming:
+            take_over_file(model, Path(settings.initial_weights))
+        model = model.placed(device)
         assert settings.precision != "auto"
         return Trainer(
             model,
@@ -119,7 +142,7 @@ class Run:
             _check_same_images(json.loads(metadata.get("images", "{}")), self._images())
             self.trainer.restore(tensors, metadata)
         else:
-            _make_way(self.out)
+            make_way(self.out)
         write_whole(self.out / "recipe.toml", self.recipe.to_toml())
 
     def _validate(self, trainer: Trainer) -> Validation:
@@ -185,7 +208,8 @@ class Run:
         return Trained(model, prepared.annotation.labels, prepared.intensity, self.recipe, provenance, self._rule)
 
 
-def _with_precision(wanted: Recipe, device: torch.device) -> Recipe:
+def with_precision(wanted: Recipe, device: torch.device) -> Recipe:
+    """The recipe with the precision that trains faster on this device, where it leaves that open."""
     if wanted.training.precision != "auto":
         return wanted
     return wanted.changed(training={"precision": faster_precision(device)})
@@ -216,7 +240,7 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     """CheckpointError or OutputError where `out` is no place for what is asked; nothing is made yet."""
     if resume and overwrite:
         raise RecipeError(f"--resume goes on with what {out} holds, and --overwrite replaces it; choose one.")
-    if resume and not (out / "state.safetensors").exists():
+    if resume and not any((out / name).exists() for name in ("state.safetensors", _OF_STAGES)):
         raise CheckpointError(
             f"{out} holds no interrupted training (there is no state.safetensors). Give the folder of one, or "
             "leave --resume out to begin."
@@ -226,7 +250,7 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise OutputError(f"{existing} is a file; give a folder for the results.")
     if not os.access(existing, os.W_OK):
         raise OutputError(f"Nothing can be written into {existing}: no permission. Choose another folder.")
-    found = [name for name in FILES if (out / name).exists()]
+    found = [name for name in (*FILES, _OF_STAGES) if (out / name).exists()]
     if found and not overwrite and not resume:
         raise OutputError(
             f"{out} already holds a training ({', '.join(found)}). Go on with --resume, replace it with --overwrite, "
@@ -234,11 +258,11 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _make_way(out: Path) -> None:
+def make_way(out: Path) -> None:
     """The folder, with nothing of an earlier training in it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
+        for name in (*FILES, _OF_STAGES):
             (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise output_error(out, error) from error

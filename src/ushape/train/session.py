@@ -11,7 +11,7 @@ from ushape.errors import CheckpointError, RecipeError
 from ushape.predict.tiled import Predictor, load
 from ushape.recipe import DataRecipe, Recipe, merged, read
 from ushape.train.prepare import look, plan
-from ushape.train.run import Run
+from ushape.train.stages import training
 
 DEFAULT_MINUTES = 15.0
 
@@ -41,7 +41,7 @@ def train(
         tables = with_budget(read(Path(recipe)) if isinstance(recipe, str | Path) else recipe or {}, minutes, steps)
         found, annotation, _ = look(data, wanted_data(tables), int(tables.get("seed", 0)))
         settled = plan(found, annotation, tables, place).recipe
-    for _ in Run(data, out, settled, device=place, resume=resume, overwrite=overwrite).events():
+    for _ in training(data, out, settled, device=place, resume=resume, overwrite=overwrite).events():
         pass
     return load(out, device=str(place))
 
