@@ -91,7 +91,8 @@ def _numbers(path: Path) -> Any:  # Any: whatever plain values were saved
             raise _refused(path) from error
         words = str(error).partition("WeightsUnpickler error: ")[2] or str(error) or type(error).__name__
         raise CheckpointError(
-            f"{path} is cut short, damaged, or no file that PyTorch saved ({words.splitlines()[0]:.100}). Take another copy of it."
+            f"{path} is cut short, damaged, or no file that PyTorch saved ({words.splitlines()[0]:.100}). "
+            "Take another copy of it."
         ) from error
 
 
