@@ -14,8 +14,13 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 
 def fresh(name: str, *, seed: int = 0) -> Segmenter:
+    """A new network; weights that begin at 0, FCN's scores, are drawn too: there all answers and gradients are 0."""
     torch.manual_seed(seed)
-    return build(name, in_channels=2, classes=3, width=4).eval()
+    net = build(name, in_channels=2, classes=3, width=4).eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d) and not module.weight.any():
+            torch.nn.init.kaiming_normal_(module.weight)
+    return net
 
 
 def without_dropout(name: str) -> Segmenter:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 
 from ushape.errors import RecipeError
+from ushape.models.fcn import FCN8s, FCN16s, FCN32s
 from ushape.models.segmenter import Segmenter
 from ushape.models.unet import UNet
 from ushape.settings import nearest
 
-MODELS: dict[str, type[Segmenter]] = {"unet": UNet}
+MODELS: dict[str, type[Segmenter]] = {"unet": UNet, "fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
 
 
 def build(name: str, **options: object) -> Segmenter:
