@@ -183,6 +183,15 @@ def test_safetensors_of_another_program_are_refused(tmp_path: Path, metadata: di
         checkpoint.read(tmp_path / "a.safetensors")
 
 
+def test_a_file_tells_whether_it_is_one_of_ours(path: Path, tmp_path: Path):
+    assert checkpoint.is_checkpoint(path)
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(save({"a": torch.zeros(1)}))
+    assert not any(map(checkpoint.is_checkpoint, [other, tmp_path, tmp_path / "nowhere"]))
+    other.write_bytes(b"PK\x03\x04")
+    assert not checkpoint.is_checkpoint(other)
+
+
 def test_a_format_to_come_is_told_from_another_program(tmp_path: Path):
     (tmp_path / "a").write_bytes(save({"w": torch.zeros(2)}, {"format": "ushape checkpoint 12"}))
     with pytest.raises(CheckpointError, match=r"is an ushape checkpoint 12; this version of ushape reads .* 1"):

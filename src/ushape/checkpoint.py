@@ -102,6 +102,15 @@ def load_weights(model: Segmenter, state: Mapping[str, Tensor], whose: str) -> N
     raise CheckpointError(f"{whose} do not fit the network: " + "; ".join(faults))
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file says of itself that it is one of ours; False for one that is missing or anybody else's."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format", "").startswith(FORMAT.rstrip("0123456789"))
+    except (safetensors.SafetensorError, OSError):
+        return False
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """A safetensors file, whole or not at all; OutputError where it cannot be written."""
     contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}

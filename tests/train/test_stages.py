@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ushape import checkpoint
+from ushape.data.augment import Augmentation
 from ushape.errors import CheckpointError, OutputError, RecipeError
 from ushape.models import MODELS
 from ushape.models.unet import UNet
@@ -173,3 +174,36 @@ def test_a_recipe_without_stages_is_one_training(annotated: Annotated, tmp_path:
     staged = training(data, tmp_path / "staged", recipe(), device=CPU)
     assert isinstance(plain, Run) and isinstance(staged, StagedRun)
     assert any(isinstance(event, Validated) for event in staged.events())
+
+
+def test_fcn_is_trained_in_three_stages_that_keep_what_was_learnt(annotated: Annotated, tmp_path: Path):
+    strides = [Stage(f"fcn{stride}s", 1e-3) for stride in (32, 16, 8)]
+    tiny = TrainingRecipe(steps=3, output_size=32, batch=1, validations=1, precision="float32")
+    wanted = Recipe(model=ModelRecipe("fcn8s", {"width": 2}), training=tiny, stages=tuple(strides))
+    out = tmp_path / "run"
+    running = StagedRun(annotated(*"abcde"), out, wanted, device=CPU)
+    for event in running.events():
+        if isinstance(event, StageBegun) and event.number > 1:
+            before = weights(stage_folder(out, event.number - 2, strides[event.number - 2].model) / "best.safetensors")
+            begun = running._run.trainer.model.state_dict()
+            assert all(torch.equal(begun[name], weight) for name, weight in before.items())
+    assert type(load(out).trained.model).__name__ == "FCN8s"
+    assert (out / "3-fcn8s" / "state.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["fcn-2015", "fcn-from-scratch"])
+def test_the_recipes_of_fcn_train_32s_then_16s_then_8s_at_falling_rates(name: str):
+    shipped = merged(Recipe(), read(name)).changed(training={"steps": 100})
+    assert [stage.model for stage in shipped.stages] == ["fcn32s", "fcn16s", "fcn8s"]
+    rates = [stage.learning_rate for stage in shipped.stages]
+    assert rates == sorted(rates, reverse=True)
+    assert [shipped.of_stage(n).training.steps for n in range(3)] == [60, 20, 20]
+
+
+def test_the_published_rates_are_those_of_a_sum_over_the_pixels_of_a_patch():
+    shipped = merged(Recipe(), read("fcn-2015"))
+    pixels = shipped.training.output_size**2
+    rates = [stage.learning_rate / pixels for stage in shipped.stages]
+    assert rates == pytest.approx([1e-10, 1e-12, 1e-14], rel=0.01)
+    assert (shipped.training.momentum, shipped.training.bias_rate, shipped.training.weight_decay) == (0.99, 2.0, 5e-4)
+    assert shipped.augmentation == Augmentation.none()

@@ -20,6 +20,7 @@ from ushape.predict.overlay import legend, overlay
 from ushape.predict.tiled import Predictor
 from ushape.report.charts import Series, line_chart
 from ushape.report.page import Page, Picture, write
+from ushape.report.stages import courses, stage_chart, stage_facts
 from ushape.train.diary import read as read_log
 from ushape.train.validate import Truth
 
@@ -33,7 +34,7 @@ def write_training_report(run: Path, predictor: Predictor, truths: Sequence[Trut
     scoring = Scoring(predictor)
     for truth in truths:
         scoring.add(truth)
-    evaluation, trained = scoring.result(), predictor.trained
+    evaluation, trained, stages = scoring.result(), predictor.trained, courses(run)
     about, on = trained.provenance, counted(len(truths), "validation image")
     notes = [f"Split: {about['split']}."]
     if trained.object_rule and about.get("object_images"):
@@ -43,8 +44,8 @@ def write_training_report(run: Path, predictor: Predictor, truths: Sequence[Trut
     page = Page(
         title=f"{trained.recipe.model.name} on {Path(str(about['data'])).name}",
         headline=_headline(evaluation),
-        facts=_facts(trained, run),
-        charts=_charts(run / "log.csv"),
+        facts=[*_facts(trained, run), *stage_facts(stages)],
+        charts=[*_charts(run / "log.csv"), *([stage_chart(stages)] if stages else [])],
         tables=[(f"Scores on {on}", evaluation.table)],
         measures=_measures(evaluation, on),
         galleries=_galleries(predictor, evaluation, truths),
