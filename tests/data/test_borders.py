@@ -118,6 +118,18 @@ def test_weights_of_crowds_are_those_of_a_distance_transform_per_object(
     np.testing.assert_allclose(border_weights(objects, form=form), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_rim_is_seen_and_not_weighed(form: BorderForm) -> None:
+    rng = np.random.default_rng(8)
+    batch = np.stack([blobs(rng, 23, 31, count, 3.0) for count in (0, 1, 9)])
+    ignored = rng.random(batch.shape) < 0.2
+    whole = border_weights(batch, form=form, ignored=ignored)
+    for rim_px in (1, 5, 11):
+        inner = border_weights(batch, form=form, ignored=ignored, rim_px=rim_px)
+        np.testing.assert_array_equal(inner, whole[:, rim_px:-rim_px, rim_px:-rim_px])
+        np.testing.assert_array_equal(border_weights(batch[2], form=form, ignored=ignored[2], rim_px=rim_px), inner[2])
+
+
 def test_without_a_second_object_there_is_no_border() -> None:
     for objects in (np.zeros((3, 4), dtype=int), np.ones((3, 4), dtype=int), np.eye(3, dtype=int)):
         weights = border_weights(objects, form="unet-2015", class_weights=(3.0, 2.0))
@@ -323,6 +335,12 @@ def test_what_is_no_mask_of_ignored_pixels_is_refused() -> None:
         border_weights(objects, form="unet-2015", ignored=np.zeros((4, 5), dtype=np.uint8))
     with pytest.raises(SizeError, match=r"ignored pixels is \(5, 4\) and the object map \(4, 5\)"):
         border_weights(objects, form="unet-2015", ignored=np.zeros((5, 4), dtype=bool))
+
+
+@pytest.mark.parametrize("rim_px", [-1, 2, 3])
+def test_a_rim_that_leaves_nothing_is_refused(rim_px: int) -> None:
+    with pytest.raises(SizeError, match=rf"A rim of {rim_px} px .* does not fit an object map of 4 x 5 pixels; give"):
+        border_weights(np.zeros((4, 5), dtype=int), form="unet-2015", rim_px=rim_px)
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -59,6 +59,7 @@ def border_weights(
     form: BorderForm,
     class_weights: tuple[float, float] = (1.0, 1.0),
     ignored: NDArray[np.bool_] | None = None,
+    rim_px: int = 0,
 ) -> NDArray[np.float32]:
     """(H, W) object map, or (N, H, W) of them → float32 weights of that shape, within 1e-5 of the formula.
 
@@ -66,11 +67,13 @@ def border_weights(
         background 0.1 + 50 exp(-(d_1 + d_2)² / 2·6²) + 0.9 exp(-d_1² / 2·10²).
     class_weights: w_c of (background, object), such as `class_balance` makes; of unet-2015 only.
     ignored: pixels that weigh 0. An object that is drawn there is an object all the same, and has its distances.
+    rim_px: at each side, of context: its objects count, its pixels are not weighed, and the result is smaller by it.
 
     Pieces of one number are one object. With fewer than two objects there is no d_2, and no border term. Objects that
     touch have no background between them to weigh: hand in `separated(objects)`, and make the classes of it too.
 
-    ImageError for what is no object map or no mask; SizeError for other shapes; RecipeError for impossible weights.
+    ImageError for what is no object map or no mask; SizeError for other shapes, or a rim that leaves nothing;
+    RecipeError for impossible weights.
 
     >>> [f"{weight:.2f}" for weight in border_weights(np.array([[1, 0, 2]]), form="unet-2015")[0]]
     ['1.00', '10.23', '1.00']
@@ -78,15 +81,16 @@ def border_weights(
     _check_objects(objects)
     if ignored is not None:
         _check_ignored(ignored, objects)
+    inner = _within(rim_px, objects)
     background, foreground = _class_weights(form, class_weights)
-    weights = np.full(objects.shape, background, dtype=np.float32)
-    weights[objects > 0] = foreground
+    weights = np.full(objects[inner].shape, background, dtype=np.float32)
+    weights[objects[inner] > 0] = foreground
     terms = _TERMS[form]
     for plane, its_weights in zip(_planes(objects), _planes(weights), strict=True):
         if plane.any():
-            add_bells(its_weights, _numbered(plane), terms.separation, terms.balance)
+            add_bells(its_weights, _numbered(plane), terms.separation, terms.balance, rim_px)
     if ignored is not None:
-        weights[ignored] = 0
+        weights[ignored[inner]] = 0
     return weights
 
 
@@ -204,6 +208,17 @@ def _numbered(objects: NDArray[np.integer]) -> NDArray[np.int32]:
 def _planes(array: NDArray[Any]) -> NDArray[Any]:
     """(H, W) or (N, H, W) → a (N, H, W) view."""
     return array if array.ndim == 3 else array[None]
+
+
+def _within(rim_px: int, objects: NDArray[np.integer]) -> tuple[slice, ...]:
+    """All but the rim of each (H, W)."""
+    height, width = objects.shape[-2:]
+    if rim_px < 0 or (rim_px and 2 * rim_px >= min(height, width)):
+        raise SizeError(
+            f"A rim of {rim_px} px at each side does not fit an object map of {height} x {width} pixels; give a map "
+            "with so much context, or a rim of 0."
+        )
+    return (*(slice(None),) * (objects.ndim - 2), slice(rim_px, height - rim_px), slice(rim_px, width - rim_px))
 
 
 def _class_weights(form: BorderForm, class_weights: tuple[float, float]) -> tuple[float, float]:

@@ -28,16 +28,19 @@ class Bell(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def add_bells(weights: NDArray[np.float32], numbers: NDArray[np.int32], of_sum: Bell, of_nearest: Bell) -> None:
-    """Adds to (H, W) weights, where there is no object, of_sum at d_1 + d_2 and of_nearest at d_1.
+def add_bells(
+    weights: NDArray[np.float32], numbers: NDArray[np.int32], of_sum: Bell, of_nearest: Bell, rim_px: int
+) -> None:
+    """Adds to (h, w) weights, where there is no object, of_sum at d_1 + d_2 and of_nearest at d_1.
 
-    d_1, d_2: px to the nearest pixel of the nearest object, and of the second nearest.
+    d_1, d_2: px to the nearest pixel of the nearest object, and of the second nearest. numbers: (h + 2 rim, w + 2 rim).
     """
     labels, gaps = _nearest_in_columns(numbers)
-    for y in range(numbers.shape[0]):
-        for x in range(numbers.shape[1]):
-            if numbers[y, x] == 0:
-                d1, d2 = _nearest_two(labels, gaps, (y, x), of_sum.reach_px, of_nearest.reach_px)
+    for y in range(weights.shape[0]):
+        for x in range(weights.shape[1]):
+            place = y + rim_px, x + rim_px
+            if numbers[place] == 0:
+                d1, d2 = _nearest_two(labels, gaps, place, of_sum.reach_px, of_nearest.reach_px)
                 weights[y, x] += _at(d1 + d2, of_sum) + _at(d1, of_nearest)
 
 

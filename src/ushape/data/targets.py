@@ -34,28 +34,37 @@ class Targets:
 
     def of(self, classes: Tensor, objects: Tensor) -> tuple[Tensor, Tensor | None]:
         """(N, h + 2·reach, w + 2·reach) classes and objects → (N, h, w) classes, and float32 weights if any."""
-        rim = slice(self.reach_px, classes.shape[-1] - self.reach_px)
-        asked, weights = self.everywhere(classes, objects)
-        return asked[:, rim, rim], None if weights is None else weights[:, rim, rim]
+        return self._within(self.reach_px, classes, objects)
 
     def everywhere(self, classes: Tensor, objects: Tensor) -> tuple[Tensor, Tensor | None]:
         """(N, H, W) classes and objects → the same of all pixels, as if nothing lay beyond them."""
+        return self._within(0, classes, objects)
+
+    def _within(self, rim_px: int, classes: Tensor, objects: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Of all pixels but those of the rim."""
         known, numbers = classes.cpu().numpy(), objects.cpu().numpy()
         ignored = known == IGNORED
         if self.apart:
             numbers = separated(numbers)
             known = np.where(ignored, known, numbers > 0).astype(np.uint8)
-        asked = torch.from_numpy(known).to(classes.device)
+        inner = slice(rim_px, known.shape[1] - rim_px), slice(rim_px, known.shape[2] - rim_px)
+        asked = np.ascontiguousarray(known[:, *inner])
         if self.borders is None:
-            return asked, None
-        return asked, torch.from_numpy(self._weights(self.borders, known, numbers, ignored)).to(classes.device)
+            return torch.from_numpy(asked).to(classes.device), None
+        weights = self._weights(self.borders, asked, numbers, ignored, rim_px)
+        return torch.from_numpy(asked).to(classes.device), torch.from_numpy(weights).to(classes.device)
 
     def _weights(
-        self, form: BorderForm, known: NDArray[np.uint8], numbers: NDArray[np.integer], ignored: NDArray[np.bool_]
+        self,
+        form: BorderForm,
+        asked: NDArray[np.uint8],
+        numbers: NDArray[np.integer],
+        ignored: NDArray[np.bool_],
+        rim_px: int,
     ) -> NDArray[np.float32]:
         if form == "unet-2019":
-            return border_weights(numbers, form=form, ignored=ignored)
-        borders = border_weights(numbers, form=form, class_weights=(0.0, 0.0), ignored=ignored)
+            return border_weights(numbers, form=form, ignored=ignored, rim_px=rim_px)
+        borders = border_weights(numbers, form=form, class_weights=(0.0, 0.0), ignored=ignored, rim_px=rim_px)
         of_class = np.zeros(IGNORED + 1, dtype=np.float32)
         of_class[: len(self.class_weights)] = self.class_weights
-        return borders + of_class[known]
+        return borders + of_class[asked]
