@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor
 
+from ushape import checkpoint
+from ushape.checkpoint import Trained
 from ushape.errors import RecipeError, SizeError
+from ushape.geometry.axis import Axis
+from ushape.intensity import Intensity
+from ushape.labels import Labels
 from ushape.models import MODELS, build
 from ushape.models.segmenter import Segmenter
+from ushape.recipe import ModelRecipe, Recipe
 
 every_model = pytest.mark.parametrize("name", MODELS)
 
@@ -69,7 +76,8 @@ def test_outputs_are_a_list_with_the_finest_first_in_either_mode(name, mode):
     outputs = net.outputs(x)
     assert isinstance(outputs, list)
     assert len(outputs) >= 1
-    assert torch.equal(net(x), outputs[0])
+    if type(net).forward is Segmenter.forward:  # others say in their own tests what their answer is
+        assert torch.equal(net(x), outputs[0])
     assert all(o.shape[:2] == (1, 3) and o.shape[-1] <= outputs[0].shape[-1] for o in outputs)
 
 
@@ -115,7 +123,7 @@ def test_a_few_steps_lower_the_loss(name):
     net = without_dropout(name).train()
     x = images(net)
     target = (net.exact(x).detach()[:, 0] > 0).long()
-    optimiser = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
+    optimiser = torch.optim.SGD(net.parameters(), lr=2e-3, momentum=0.9)
     losses = []
     for _ in range(8):
         loss = torch.nn.functional.cross_entropy(net.exact(x), target)
@@ -152,6 +160,47 @@ def test_bfloat16_stays_near_float32(name):
     rounded = net.bfloat16()(x.bfloat16())
     assert rounded.dtype == torch.bfloat16
     assert (rounded.float() - expected).std() < 0.03 * expected.std()  # 8 bits of mantissa, some 20 layers
+
+
+@every_model
+def test_a_pixel_moves_only_the_logits_that_depend_on_it(name):
+    """By the layers that the network says of itself on one axis; where they say so, something does move."""
+    net = fresh(name).double()
+    x = images(net).double()
+    expected = net(x)
+    for place in [0, x.shape[-1] // 3, x.shape[-1] - 1]:
+        changed = x.clone()
+        changed[..., x.shape[-2] // 2, place] += 10
+        moved = ((net(changed) - expected).abs().amax(dim=(0, 1, 2)) > 1e-12).nonzero().flatten().tolist()
+        axis = net.along_axis(Axis.of_input(x.shape[-1]))
+        assert axis.size == expected.shape[-1]
+        depending = [i for i in range(axis.size) if axis.depends_on(i)[0] <= place <= axis.depends_on(i)[1]]
+        assert set(moved) <= set(depending)
+        assert moved or not depending
+
+
+@every_model
+def test_it_comes_back_from_its_file_as_it_was(name, tmp_path):
+    net = fresh(name)
+    x = images(net)
+    labels = Labels(("background", "cell", "nucleus"), (0, 1, 2))
+    recipe = Recipe(model=ModelRecipe(name, {"width": 4}))
+    checkpoint.write(
+        tmp_path / "a.safetensors", Trained(net, labels, Intensity((0.0,) * 2, (1.0,) * 2, "uint8"), recipe)
+    )
+    assert torch.equal(checkpoint.read(tmp_path / "a.safetensors").model(x), net(x))
+
+
+@every_model
+@pytest.mark.filterwarnings("ignore")  # PyTorch's exporter warns of its own doings
+def test_onnx_computes_the_same(name):
+    net = fresh(name)
+    x = images(net)
+    exported = torch.onnx.export(net, (x,), dynamo=True, verbose=False)
+    assert exported is not None
+    session = onnxruntime.InferenceSession(exported.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    assert torch.allclose(torch.from_numpy(logits), net(x), rtol=1e-4, atol=1e-4)
 
 
 @every_model

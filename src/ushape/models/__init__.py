@@ -6,11 +6,20 @@ import inspect
 
 from ushape.errors import RecipeError
 from ushape.models.fcn import FCN8s, FCN16s, FCN32s
+from ushape.models.resunet import ResUNet
 from ushape.models.segmenter import Segmenter
 from ushape.models.unet import UNet
+from ushape.models.unetpp import UNetPP
 from ushape.settings import nearest
 
-MODELS: dict[str, type[Segmenter]] = {"unet": UNet, "fcn32s": FCN32s, "fcn16s": FCN16s, "fcn8s": FCN8s}
+MODELS: dict[str, type[Segmenter]] = {
+    "unet": UNet,
+    "fcn32s": FCN32s,
+    "fcn16s": FCN16s,
+    "fcn8s": FCN8s,
+    "unetpp": UNetPP,
+    "resunet": ResUNet,
+}
 
 
 def build(name: str, **options: object) -> Segmenter:

@@ -40,7 +40,7 @@ class Segmenter(nn.Module, ABC):
         """All logits that training looks at, finest first; at least one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits that are the answer: the finest."""
+        """The logits that are the answer: the finest, where the paper has no other (UNet++: the mean of all)."""
         return self.outputs(x)[0]
 
     def exact(self, x: Tensor) -> Tensor:
