@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ushape.errors import RecipeError, SizeError
 from ushape.geometry.axis import Axis
-from ushape.models.unet import ConvPair, UNet, along_axis, centre_crop
+from ushape.models.unet import ConvPair, ResidualPair, UNet, along_axis, centre_crop
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -183,6 +183,24 @@ def test_each_skip_joins_what_it_says():
     assert torch.equal(seen["none"], up)
 
 
+@pytest.mark.parametrize("skip", ["copy", "add", "none"])
+def test_residual_pairs_have_the_parameters_and_the_sizes_of_plain_ones(skip):
+    plain, residual = without_values(skip=skip), without_values(skip=skip, residual=True)
+    assert [p.shape for p in plain.parameters()] == [p.shape for p in residual.parameters()]
+    assert residual(torch.zeros(1, 1, 188, 204, device="meta")).shape == (1, 2, 4, 20)
+    assert [isinstance(m, ResidualPair) for m in [*residual.contracting, *residual.expanding]] == [True] * 9
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_a_residual_pair_adds_what_came_in_before_the_last_relu(padding):
+    torch.manual_seed(0)
+    pair = ResidualPair(3, 4, padding=padding, normalisation="batch").eval()
+    x = torch.randn(1, 3, 9, 8)
+    passed = torch.nn.functional.pad(x if padding == "same" else x[..., 2:-2, 2:-2], (0, 0, 0, 0, 0, 1))
+    assert torch.allclose(pair(x), torch.relu(pair.branch(x) + passed))
+    assert [type(m) for m in pair.branch] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.BatchNorm2d]
+
+
 @pytest.mark.parametrize("depth", range(1, 7))
 def test_the_centre_is_where_the_axis_calculus_crops(depth):
     footprint = without_values(depth=depth, width=1).footprint
@@ -204,7 +222,8 @@ def test_the_centre_is_where_the_axis_calculus_crops(depth):
 )
 def test_every_combination_of_options_runs_and_learns(padding, depth, normalisation, skip):
     torch.manual_seed(0)
-    net = UNet(3, 4, padding=padding, depth=depth, width=2, normalisation=normalisation, skip=skip, dropout=0.1)
+    options = {"padding": padding, "normalisation": normalisation, "skip": skip, "residual": depth % 2 == 0}
+    net = UNet(3, 4, depth=depth, width=2, dropout=0.1, **options)
     height = net.footprint.input_for(1 if padding == "valid" else 5)
     height, width = (max(32, height), max(32, height + 2**depth)) if padding == "same" else (height, height + 2**depth)
     logits = net(torch.randn(2, 3, height, width))
@@ -244,7 +263,7 @@ def reached_from(net: UNet, size: int, pixel: tuple[int, int]) -> Tensor:
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_logits_depend_on_exactly_the_pixels_that_the_axis_says(depth, padding, skip):
-    net = small(width=1, depth=depth, padding=padding, skip=skip)
+    net = small(width=1, depth=depth, padding=padding, skip=skip, residual=depth == 2)
     size = max(net.footprint.smallest_input, 4 * 2**depth) + 2 * net.footprint.multiple
     end = along_axis(Axis.of_input(size), depth=depth, padding=padding)
     rows = [end.depends_on(i) for i in range(end.size)]
@@ -295,6 +314,7 @@ def test_an_illegal_size_is_refused_with_the_nearest_legal_ones():
         ({"padding": "reflect"}, "padding = 'reflect'; it takes one of valid, same"),
         ({"normalisation": "instance"}, "normalisation = 'instance'; it takes one of none, batch"),
         ({"skip": "residual"}, "skip = 'residual'; it takes one of copy, add, none"),
+        ({"residual": "yes"}, "residual = 'yes'; it takes true or false"),
         ({"dropout": 1.0}, r"dropout = 1\.0; it takes a probability from 0 up to, not including, 1"),
         ({"dropout": -0.1}, r"dropout = -0\.1"),
         ({"dropout": float("nan")}, "dropout = nan"),

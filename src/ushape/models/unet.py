@@ -23,6 +23,7 @@ from ushape.errors import RecipeError
 from ushape.geometry.axis import Axis, footprint_of
 from ushape.geometry.footprint import Footprint
 from ushape.models.segmenter import Segmenter
+from ushape.models.shortcut import Shortcut
 
 Padding = Literal["valid", "same"]
 Normalisation = Literal["none", "batch"]
@@ -39,6 +40,7 @@ class UNet(Segmenter):
     normalisation: "none" as published, or "batch" after each 3×3 convolution. Normalising over the tile itself
         (instance, group) is not offered: the answer would depend on the tile.
     skip: "copy" concatenates the cropped map of the contracting path (published), "add" sums it, "none" leaves it out.
+    residual: ResNet's shortcut around each two convolutions, which the paper does not have; no parameter more.
     dropout: probability at the end of the contracting path; the paper names no number, the authors' network has .5.
 
     Source: Section 2 and Fig. 1; initialisation and dropout, Section 3. RecipeError for a value that cannot be.
@@ -54,13 +56,14 @@ class UNet(Segmenter):
         width: int = 64,
         normalisation: Normalisation = "none",
         skip: Skip = "copy",
+        residual: bool = False,
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        _check(in_channels, classes, padding, depth, width, normalisation, skip, dropout)
+        _check(in_channels, classes, padding, depth, width, normalisation, skip, residual, dropout)
         self.in_channels, self.classes = in_channels, classes
         self.depth, self.padding, self.skip = depth, padding, skip
-        pair = partial(ConvPair, padding=padding, normalisation=normalisation)
+        pair = partial(ResidualPair if residual else ConvPair, padding=padding, normalisation=normalisation)
         channels = [width * 2**level for level in range(depth + 1)]
 
         self.contracting = nn.ModuleList(pair(a, b) for a, b in zip([in_channels, *channels], channels, strict=False))
@@ -115,6 +118,20 @@ class ConvPair(nn.Sequential):
         super().__init__(*layers)
 
 
+class ResidualPair(nn.Module):
+    """The same layers, and what came in added before the last ReLU (He et al. 2015)."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, padding: Padding, normalisation: Normalisation) -> None:
+        super().__init__()
+        *branch, self.relu = ConvPair(in_channels, out_channels, padding=padding, normalisation=normalisation)
+        self.branch = nn.Sequential(*branch)
+        self.shortcut = Shortcut(out_channels, rim=0 if padding == "same" else 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.relu(self.branch(x) + self.shortcut(x))
+        return answer
+
+
 def centre_crop(copy: Tensor, onto: Tensor) -> Tensor:
     """The centre of a map of the contracting path, as large as the map of the expanding path it is joined to.
 
@@ -155,7 +172,15 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _check(
-    in_channels: int, classes: int, padding: str, depth: int, width: int, normalisation: str, skip: str, dropout: float
+    in_channels: int,
+    classes: int,
+    padding: str,
+    depth: int,
+    width: int,
+    normalisation: str,
+    skip: str,
+    residual: bool,
+    dropout: float,
 ) -> None:
     for name, value in [("in_channels", in_channels), ("classes", classes), ("depth", depth), ("width", width)]:
         if not isinstance(value, int) or value < 1:
@@ -172,5 +197,7 @@ def _check(
     ]:
         if text not in allowed:
             raise RecipeError(f"UNet got {name} = {text!r}; it takes one of {', '.join(allowed)}.")
+    if not isinstance(residual, bool):
+        raise RecipeError(f"UNet got residual = {residual!r}; it takes true or false.")
     if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise RecipeError(f"UNet got dropout = {dropout!r}; it takes a probability from 0 up to, not including, 1.")
