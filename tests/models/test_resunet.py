@@ -133,14 +133,14 @@ def test_logits_depend_on_exactly_the_pixels_that_the_axis_says():
 
 
 @pytest.mark.parametrize("flips", [False, True], ids=["plain", "flips"])
-@pytest.mark.parametrize("shape", [(1, 1), (97, 61), (64, 120)])
+@pytest.mark.parametrize("shape", [(1, 1), (41, 27), (16, 60)])
 def test_the_tile_size_never_changes_the_answer(shape, flips):
     net = drawn(1, 3).placed(torch.device("cpu"))
     labels = Labels(("background", "road", "path"), (0, 1, 2))
     trained = Trained(net, labels, Intensity((120.0,), (70.0,), "uint8"), Recipe(ModelRecipe("resunet")))
     source = from_array(np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8))
     whole, probability = Predictor(trained, flips=flips, keep_px=1 << 20).whole(source)
-    for keep_px in (8, 21, 48):
+    for keep_px in (16, 43):
         classes, tiled = Predictor(trained, flips=flips, keep_px=keep_px).whole(source)
         assert np.abs(tiled - probability).max() < 1e-5
         assert (classes == whole).all()
