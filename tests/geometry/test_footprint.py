@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -16,6 +17,7 @@ MANY = [
     for margin, multiple, smallest_input, padded in product([0, 3, 20], [1, 2, 3, 8], [1, 7, 44], [False, True])
     if padded or smallest_input > 2 * margin
 ]
+MANY += [replace(footprint, sees_edges=True) for footprint in MANY if footprint.padded]
 
 
 @pytest.mark.parametrize(("input_size", "output"), [(188, 4), (572, 388), (700, 516)])

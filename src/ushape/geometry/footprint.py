@@ -36,7 +36,7 @@ class Footprint:
     def input_for(self, output: int) -> int:
         """The smallest legal input whose exact answer covers `output` pixels (the caption of Fig. 2 computed back)."""
         assert output >= 1, output
-        needed = max(output + 2 * self.margin, self.smallest_input)
+        needed = max(output if self.sees_edges else output + 2 * self.margin, self.smallest_input)
         return self.smallest_input + -(-(needed - self.smallest_input) // self.multiple) * self.multiple
 
     def exact_output(self, input_size: int) -> int:
