@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ushape.checkpoint import Trained
 from ushape.errors import DataError, RecipeError
 from ushape.evaluate import Evaluation, RunEvaluation, evaluate_masks
+from ushape.geometry.axis import Axis
 from ushape.geometry.footprint import Footprint
 from ushape.images.simulated import write_folder
 from ushape.images.source import from_array
@@ -47,6 +48,9 @@ class Bright(Segmenter):
         self.head = nn.Conv2d(1, classes, 1)
         for k in range(classes):
             self.head.weight.data[k], self.head.bias.data[k] = k / 20, -5 * k
+
+    def along_axis(self, x: Axis) -> Axis:
+        return x
 
     @property
     def footprint(self) -> Footprint:
