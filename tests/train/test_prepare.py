@@ -15,7 +15,7 @@ from ushape.errors import DataError, RecipeError
 from ushape.images.source import open_image
 from ushape.labels import IGNORED
 from ushape.models import build
-from ushape.recipe import DataRecipe, Recipe, merged, read
+from ushape.recipe import DataRecipe, ModelRecipe, Recipe, merged, read
 from ushape.train.prepare import Prepared, look, plan, prepare
 from ushape.train.sampling import patch_sampler
 
@@ -135,6 +135,16 @@ def test_on_a_processor_the_network_is_narrow_and_says_why(annotated: Annotated)
     on_a_card = planned(annotated(*"abc"), device=torch.device("cuda"))
     assert on_a_card.recipe.model.options == {}
     assert "network" not in dict(on_a_card.reasons)
+
+
+def test_other_networks_that_can_be_normalised_are_and_keep_what_else_is_published(annotated: Annotated):
+    found = planned(annotated(*"abc"), {"model": {"name": "unetpp"}})
+    assert found.recipe.model == ModelRecipe("unetpp", {"normalisation": "batch"})
+    assert "not as published" in dict(found.reasons)["network"]
+    asked = planned(annotated(*"abc"), {"model": {"name": "unetpp", "options": {"normalisation": "none"}}})
+    assert asked.recipe.model.options == {"normalisation": "none"} and "network" not in dict(asked.reasons)
+    without = planned(annotated(*"abc"), {"model": {"name": "fcn8s"}})
+    assert without.recipe.model == ModelRecipe("fcn8s") and "network" not in dict(without.reasons)
 
 
 def test_small_images_get_small_patches(annotated: Annotated, tmp_path: Path):

@@ -8,6 +8,7 @@ from ushape.errors import RecipeError
 from ushape.models.fcn import FCN8s, FCN16s, FCN32s
 from ushape.models.resunet import ResUNet
 from ushape.models.segmenter import Segmenter
+from ushape.models.u2net import U2Net, U2NetP
 from ushape.models.unet import UNet
 from ushape.models.unetpp import UNetPP
 from ushape.settings import nearest
@@ -19,6 +20,8 @@ MODELS: dict[str, type[Segmenter]] = {
     "fcn8s": FCN8s,
     "unetpp": UNetPP,
     "resunet": ResUNet,
+    "u2net": U2Net,
+    "u2netp": U2NetP,
 }
 
 
@@ -29,8 +32,17 @@ def build(name: str, **options: object) -> Segmenter:
     """
     if name not in MODELS:
         raise RecipeError(f"There is no model {name!r}; {nearest(name, MODELS)}")
-    known = [p for p in inspect.signature(MODELS[name].__init__).parameters if p != "self"]
+    known = options_of(name)
     for option in options:
         if option not in known:
             raise RecipeError(f"The model {name} has no option {option!r}; {nearest(option, known)}")
     return MODELS[name](**options)
+
+
+def options_of(name: str) -> list[str]:
+    """The options of a model's constructor.
+
+    >>> options_of("fcn8s")[:3]
+    ['in_channels', 'classes', 'width']
+    """
+    return [p for p in inspect.signature(MODELS[name].__init__).parameters if p != "self"]

@@ -19,6 +19,7 @@ from ushape.data.split import Split, split
 from ushape.errors import DataError, ImageError
 from ushape.images.source import open_image
 from ushape.intensity import Intensity
+from ushape.models import MODELS, options_of
 from ushape.recipe import DataRecipe, Recipe, merged
 from ushape.train.validate import Truth
 
@@ -28,6 +29,7 @@ _ON_A_PROCESSOR = (
     "U-Net of width 32 with padding and batch normalisation: on a processor the published width 64 takes four times as "
     "long, unpadded patches spend half of it on context, and normalised networks need fewer steps"
 )
+_NORMALISED = "batch normalisation, which is not as published: normalised networks need fewer steps"
 
 
 @dataclass(frozen=True)
@@ -63,20 +65,28 @@ def look(root: Path, data: DataRecipe, seed: int) -> tuple[Survey, Annotation, S
 def plan(found: Survey, annotation: Annotation, tables: Mapping[str, Any], device: torch.device) -> Plan:
     """The recipe that is trained: chosen for images and machine, and overruled by what the user's tables say."""
     recipe, reasons = Recipe(), []
-    for subject, chosen, reason in _choices(found, annotation, device):
+    network = tables.get("model", {}).get("name", recipe.model.name)
+    for subject, chosen, reason in [*_of_network(network, device), *_of_images(found, annotation)]:
         if not _overruled(chosen, tables):
             recipe = merged(recipe, chosen)
             reasons.append((subject, reason))
     return Plan(merged(recipe, tables), tuple(reasons))
 
 
-def _choices(
-    found: Survey, annotation: Annotation, device: torch.device
-) -> Iterator[tuple[str, dict[str, dict[str, Any]], str]]:
-    """What is chosen otherwise than by the general default, and why."""
-    if device.type == "cpu":
+_Choice = tuple[str, dict[str, dict[str, Any]], str]
+
+
+def _of_network(name: str, device: torch.device) -> Iterator[_Choice]:
+    """What is chosen of the network's options otherwise than as published, and why."""
+    if name == Recipe().model.name and device.type == "cpu":
         options = {"width": 32, "padding": "same", "normalisation": "batch"}
-        yield "network", {"model": {"options": options}}, _ON_A_PROCESSOR
+        yield "network", {"model": {"name": name, "options": options}}, _ON_A_PROCESSOR
+    elif name != Recipe().model.name and name in MODELS and "normalisation" in options_of(name):
+        yield "network", {"model": {"name": name, "options": {"normalisation": "batch"}}}, _NORMALISED
+
+
+def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
+    """What is chosen for the images otherwise than by the general default, and why."""
     shortest = min(min(facts.shape) for facts in found.images.values())
     if shortest < Recipe().training.output_size:
         side = max(64, shortest // 16 * 16)
@@ -91,15 +101,14 @@ def _choices(
 
 
 def _overruled(chosen: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
-    """Whether the user's tables decide on all of it themselves, or leave it no sense; other networks have options of
-    their own, and a loss without pixels cannot weigh them.
+    """Whether the user's tables decide on all of it themselves, or leave it no sense: a loss without pixels cannot
+    weigh them.
     """
     model, wanted = chosen.get("model"), tables.get("model", {})
     if "border_weights" in chosen.get("training", {}) and tables.get("training", {}).get("loss") == "dice":
         return True
     if model is not None:
-        named = wanted.get("name", Recipe().model.name) != Recipe().model.name
-        return named or set(model["options"]) <= set(wanted.get("options", {}))
+        return set(model["options"]) <= set(wanted.get("options", {}))
     return all(set(values) <= set(tables.get(table, {})) for table, values in chosen.items())
 
 
