@@ -2,6 +2,7 @@
 
 from ushape.compare.comparison import CellBegun, CellEnded, Comparison, ComparisonEvent, InCell
 from ushape.compare.entrant import Entrant, entrants_by_own_recipes, entrants_named
+from ushape.compare.results import Results
 from ushape.compare.terms import Terms
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ComparisonEvent",
     "Entrant",
     "InCell",
+    "Results",
     "Terms",
     "entrants_by_own_recipes",
     "entrants_named",

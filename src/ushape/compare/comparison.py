@@ -3,7 +3,7 @@
     comparison = Comparison(Path("cells"), Path("out"), entrants_named("unet,unet-same"), Terms(minutes=10))
     for event in comparison.events():      CellBegun, InCell, InCell, …, CellEnded, CellBegun, …
         print(f"{event.progress:.0%}")
-    comparison.standings()                 what each entrant scored, and what it cost
+    comparison.results()                   what each entrant scored, took and costs
 
 An entrant is a name and recipe tables, so that any question of the kind "which is better" can be put:
 
@@ -34,6 +34,7 @@ from ushape.compare.division import divided
 from ushape.compare.entrant import Entrant, check_entrants
 from ushape.compare.ledger import LEDGER, Ledger, check_place
 from ushape.compare.outcome import Outcome
+from ushape.compare.results import Results
 from ushape.compare.terms import Terms, recipe_for
 from ushape.data.folder import Survey
 from ushape.device import Precision, choose_device, faster_precision
@@ -148,9 +149,10 @@ class Comparison:
         """The seeds with which every entrant is trained and scored."""
         return [seed for seed in self.seeds if all(self._cell(entrant, seed).done for entrant in self.entrants)]
 
-    def outcomes(self) -> list[Outcome]:
+    def results(self) -> Results:
         """Those of all complete seeds."""
-        return [self._cell(entrant, seed).outcome() for seed in self.complete_seeds() for entrant in self.entrants]
+        outcomes = [self._cell(entrant, seed).outcome() for seed in self.complete_seeds() for entrant in self.entrants]
+        return Results.of(self.entrants, self.recipes, self.costs, outcomes)
 
     def _cell(self, entrant: Entrant, seed: int) -> Cell:
         folder = self.out / "cells" / f"{entrant.folder}-{seed}"
