@@ -31,7 +31,7 @@ ORDER = [
     "object_rule",
     "recipe",
 ]
-ORDER += ["checkpoint", "predict", "train", "evaluate", "compare", "report", "cli"]
+ORDER += ["checkpoint", "predict", "train", "evaluate", "prune", "compare", "report", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
     "tensorboard",

@@ -53,4 +53,5 @@ def trained_facts(trained: Trained) -> list[tuple[str, str]]:
         ("split", about["split"]),
         ("training", f"{counted(about['step'], 'step')}, {about['seconds']:.0f} s, {about['device']}, {about['date']}"),
         ("command", about["command"] or "–"),
+        *([("pruned", "to level {level} of {of}, from {from}".format(**about["pruned"]))] if "pruned" in about else []),
     ]

@@ -17,6 +17,7 @@ from ushape.evaluate import Evaluation
 from ushape.metrics.families import Measures
 from ushape.models.anatomy import Anatomy, Layer
 from ushape.predict.proof import Compared
+from ushape.prune import Levels
 
 Scores = Mapping[str, Any]  # Any: JSON, as metrics.table.Table.to_dict makes it
 _WIDTH = 110  # where there is no terminal, so that no line is broken
@@ -72,6 +73,17 @@ def say_proof(compared: Compared, *, err: bool = False) -> bool:
         err=err,
     )
     return compared.holds
+
+
+def say_levels(levels: Levels) -> None:
+    """What each level costs and scores, and which is recommended."""
+    table = _table("network", "parameters", "G multiply-adds / Mpx", "s / Mpx, here", levels.measure)
+    for row in levels.rows:
+        operations, seconds = f"{row.multiply_adds_per_megapixel / 1e9:.2f}", f"{row.seconds_per_megapixel:.2f}"
+        score = _score(None if math.isnan(row.score) else row.score)
+        table.add_row(row.name, f"{row.parameters:,}", operations, seconds, score)
+    _print(table)
+    say_facts([("recommended", levels.reason)])
 
 
 def say_anatomy(anatomy: Anatomy) -> None:
