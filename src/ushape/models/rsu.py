@@ -58,6 +58,7 @@ class RSU(nn.Module):
     def __init__(self, form: Form, in_channels: int, mid_channels: int, out_channels: int) -> None:
         super().__init__()
         self.form = form
+        self.pool = halving()
         self.rebnconvin = REBNConv(in_channels, out_channels)
         for level, dilation in enumerate(form.dilations, start=1):
             above = out_channels if level == 1 else mid_channels
@@ -70,7 +71,7 @@ class RSU(nn.Module):
         whole: Tensor = self.rebnconvin(x)
         x, copies = whole, []
         for level in range(1, self.form.height + 1):
-            x = self.get_submodule(f"rebnconv{level}")(halved(x) if self.form.pools_before(level) else x)
+            x = self.get_submodule(f"rebnconv{level}")(self.pool(x) if self.form.pools_before(level) else x)
             copies.append(x)
         x = copies.pop()
         for level in self._up():
@@ -96,9 +97,9 @@ class REBNConv(nn.Module):
         return y
 
 
-def halved(x: Tensor) -> Tensor:
+def halving() -> nn.MaxPool2d:
     """2×2 max pooling; a last, incomplete window counts."""
-    return F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True)
+    return nn.MaxPool2d(2, ceil_mode=True)
 
 
 def joined(x: Tensor, copy: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from ushape.errors import RecipeError, SizeError
 from ushape.geometry.axis import Axis, footprint_of
 from ushape.geometry.footprint import Footprint
 from ushape.models import rsu
-from ushape.models.rsu import DILATED, RSU, enlarged, halved, joined, pooled
+from ushape.models.rsu import DILATED, RSU, enlarged, halving, joined, pooled
 from ushape.models.segmenter import Segmenter
 
 FORMS = (pooled(7), pooled(6), pooled(5), pooled(4), DILATED, DILATED)
@@ -69,7 +69,7 @@ class U2Net(Segmenter):
         self.in_channels, self.classes, self.width = in_channels, classes, width
         down, up = ([(self._scaled(m), self._scaled(o)) for m, o in table] for table in (self.down, self.up))
 
-        given = in_channels
+        self.pool, given = halving(), in_channels
         for level, (form, (mid, out)) in enumerate(zip(FORMS, down, strict=True), start=1):
             self.add_module(f"stage{level}", RSU(form, given, mid, out))
             given = out
@@ -86,7 +86,7 @@ class U2Net(Segmenter):
         self._check_batch(x)
         copies: list[Tensor] = []
         for level in range(1, len(FORMS) + 1):
-            x = self.get_submodule(f"stage{level}")(halved(copies[-1]) if copies else x)
+            x = self.get_submodule(f"stage{level}")(self.pool(copies[-1]) if copies else x)
             copies.append(x)
         x = copies.pop()
         sides = [self.get_submodule(f"side{len(FORMS)}")(x)]
