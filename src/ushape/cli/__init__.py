@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "Train a network on a folder of images and masks.",
     "predict": "Segment images of any size with a trained network.",
     "evaluate": "Score a trained network, or masks, against the truth.",
+    "compare": "Several networks on one folder, trained and scored alike.",
     "prune": "Cut a UNet++ to a smaller one, and see what each costs.",
     "inspect": "Layers, sizes, margin, parameters and operations of a network.",
 }

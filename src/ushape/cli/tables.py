@@ -1,4 +1,4 @@
-"""Results as tables: scores, a proof, the layers of a network."""
+"""Results as tables: scores, a proof, the layers of a network, a comparison."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ushape.cli.text import say, say_facts
+from ushape.compare.results import TITLES, Results
 from ushape.data.pair import counted, listed
 from ushape.evaluate import Evaluation
 from ushape.metrics.families import Measures
@@ -86,6 +87,23 @@ def say_levels(levels: Levels) -> None:
     say_facts([("recommended", levels.reason)])
 
 
+def say_standings(results: Results) -> None:
+    """What each entrant of a comparison scored and took."""
+    shown = results.shown[:2]
+    titles = [f"{TITLES[score]} (95 % interval)" for score in shown]
+    table = _table("entrant", *titles, "parameters", "steps", "seconds", "s per Mpx")
+    for standing in results.standings:
+        cells = ["–" for _ in shown]
+        if standing.outcomes:
+            spreads = [results.spread(standing, score) for score in shown]
+            cells = [_with_interval({k: _defined(v) for k, v in asdict(of).items() if k != "seeds"}) for of in spreads]
+        took = [_defined(standing.median(what)) for what in ("steps", "seconds", "seconds_per_megapixel")]
+        forms = zip(took, (",.0f", ",.1f", ".2f"), strict=True)
+        numbers = ["–" if number is None else f"{number:{form}}" for number, form in forms]
+        table.add_row(standing.name, *cells, f"{standing.cost.parameters:,}", *numbers)
+    _print(table)
+
+
 def say_anatomy(anatomy: Anatomy) -> None:
     """Every layer in its order, then what the network asks of an image."""
     table = _table("layer", "", "channels", "size", "parameters", "multiply-adds")
@@ -141,6 +159,10 @@ def _print(table: Table) -> None:
 def _with_interval(figure: Mapping[str, float | None]) -> str:
     low, high = figure["low"], figure["high"]
     return _score(figure["mean"]) + (f" ({_score(low)}–{_score(high)})" if low is not None else "")
+
+
+def _defined(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def _score(number: float | None) -> str:

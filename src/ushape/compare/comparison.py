@@ -34,7 +34,7 @@ from ushape.compare.division import divided
 from ushape.compare.entrant import Entrant, check_entrants
 from ushape.compare.ledger import LEDGER, Ledger, check_place
 from ushape.compare.outcome import Outcome
-from ushape.compare.results import Results
+from ushape.compare.results import FIGURES, IMAGES, REPORT, Results
 from ushape.compare.terms import Terms, recipe_for
 from ushape.data.folder import Survey
 from ushape.device import Precision, choose_device, faster_precision
@@ -124,7 +124,12 @@ class Comparison:
     @property
     def cells(self) -> list[Cell]:
         """Every training, in its order."""
-        return [self._cell(entrant, seed) for seed in self.seeds for entrant in self.entrants]
+        return [self.cell(entrant, seed) for seed in self.seeds for entrant in self.entrants]
+
+    def cell(self, entrant: Entrant, seed: int) -> Cell:
+        """One training."""
+        folder = self.out / "cells" / f"{entrant.folder}-{seed}"
+        return Cell(entrant, seed, folder, replace(self.recipes[entrant.name], seed=seed))
 
     def events(self) -> Iterator[ComparisonEvent]:
         """Train and score all that is not done yet."""
@@ -147,16 +152,12 @@ class Comparison:
 
     def complete_seeds(self) -> list[int]:
         """The seeds with which every entrant is trained and scored."""
-        return [seed for seed in self.seeds if all(self._cell(entrant, seed).done for entrant in self.entrants)]
+        return [seed for seed in self.seeds if all(self.cell(entrant, seed).done for entrant in self.entrants)]
 
     def results(self) -> Results:
         """Those of all complete seeds."""
-        outcomes = [self._cell(entrant, seed).outcome() for seed in self.complete_seeds() for entrant in self.entrants]
+        outcomes = [self.cell(entrant, seed).outcome() for seed in self.complete_seeds() for entrant in self.entrants]
         return Results.of(self.entrants, self.recipes, self.costs, outcomes)
-
-    def _cell(self, entrant: Entrant, seed: int) -> Cell:
-        folder = self.out / "cells" / f"{entrant.folder}-{seed}"
-        return Cell(entrant, seed, folder, replace(self.recipes[entrant.name], seed=seed))
 
     def _planned(self) -> tuple[dict[str, Recipe], dict[str, Cost]]:
         """Recipe and cost of each entrant; RecipeError with what is wrong with each that cannot be."""
@@ -226,6 +227,8 @@ class Comparison:
             self.out.mkdir(parents=True, exist_ok=True)
             if self._overwrite:
                 shutil.rmtree(self.out / "cells", ignore_errors=True)
+                for name in (REPORT, FIGURES, IMAGES):
+                    (self.out / name).unlink(missing_ok=True)
         except OSError as error:
             raise output_error(self.out, error) from error
         self._overwrite = False

@@ -86,6 +86,12 @@ class Outcome:
     curve: tuple[Validated, ...]
     scores: Scores | None
 
+    def mean(self, score: str) -> float:
+        """Over the test images where it is defined; NaN where there is none, or a training was lost."""
+        numbers = [image.scores.get(score, math.nan) for image in self.scores.images] if self.scores else []
+        defined = [number for number in numbers if not math.isnan(number)]
+        return sum(defined) / len(defined) if defined else math.nan
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what is undefined is None."""
         plain: dict[str, Any] = _without_nan(asdict(self))

@@ -25,6 +25,9 @@ from ushape.data.pair import counted
 from ushape.metrics.table import INTERVAL_RULE
 from ushape.recipe import Recipe
 
+REPORT, FIGURES, IMAGES = "report.html", "results.json", "results.csv"
+"""What DIR holds beside the trainings."""
+
 TITLES = {
     "dice": "Dice",
     "iou": "IoU",
@@ -187,7 +190,7 @@ class Results:
             "model": {"name": standing.recipe.model.name, "options": dict(standing.recipe.model.options)},
             "cost": standing.cost.to_dict(),
             "scores": of_scores,
-            f"difference to {first.name}": against,
+            "above_the_first": against,
             "trainings": [outcome.to_dict() for outcome in (*standing.outcomes, *standing.failures)],
             "deviations_from_budget": standing.deviations,
         }

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from ushape.metrics.table import RESAMPLES, figure_of
 
 PAIRED_RULE = (
-    "A difference is taken image by image and seed by seed, between trainings that saw the same split. Its interval is "
-    "the 95 % percentile bootstrap of the mean, resampling whole groups of images and seeds at once, so that it speaks "
-    "of other images and of other trainings; with one seed, of other images only. It counts as distinguishable where "
-    "there are at least six groups (fewer agree by chance too often), the interval leaves out 0, and every seed has its "
-    "sign. Each interval stands for itself: of twenty pairs of true equals, one may seem to differ."
+    "A difference is taken image by image and seed by seed, between trainings that saw the same split. Its "
+    "interval is the 95 % percentile bootstrap of the mean, resampling whole groups of images and seeds at once, "
+    "so that it speaks of other images and of other trainings; with one seed, of other images only. It counts as "
+    "distinguishable where there are at least six groups (fewer agree by chance too often), the interval leaves "
+    "out 0, and every seed has its sign. Each interval stands for itself: of twenty pairs of true equals, one may "
+    "seem to differ."
 )
 FEWEST_GROUPS = 6
 """All of them have one sign by chance once in 2⁵ times; of five once in 2⁴, which is more often than 5 %."""

@@ -1,4 +1,4 @@
-"""Numbers → a line chart as SVG text, to stand in a page; no script, no library.
+"""Numbers → a chart of lines or of dots as SVG text, to stand in a page; no script, no library.
 
 Text and axes take the colour of the text around the chart. A page may set --series-1 … --series-6 to its own colours.
 """
@@ -57,16 +57,38 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_y: b
             _line(one.name, of_one, x, y, _look(i)) for i, (one, of_one) in enumerate(zip(series, runs, strict=True))
         )
     else:
-        plot = _text((_LEFT + _WIDTH - _RIGHT) / 2, (top + bottom) / 2, "no numbers to draw", "middle", 'opacity=".6"')
-    title = f"{y_label} against {x_label}: {', '.join(one.name for one in series) or 'nothing'}"
-    upright = f'transform="rotate(-90 14 {(top + bottom) / 2:.1f})"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {bottom + _BOTTOM}" width="100%" role="img" '
-        f'aria-label="{escaped(title)}" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
-        f"<title>{escaped(title)}</title>{legend}{plot}"
-        f"{_text((_LEFT + _WIDTH - _RIGHT) / 2, bottom + 40, x_label, 'middle')}"
-        f"{_text(14, (top + bottom) / 2, y_label, 'middle', upright)}</svg>"
-    )
+        plot = _nothing(top, bottom)
+    return _framed(legend, plot, top, bottom, x_label, y_label, [one.name for one in series])
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One thing with two numbers: a dot, a bar from low to high through it, and small dots beside it for `others`."""
+
+    name: str
+    x: float
+    y: float
+    low: float = math.nan
+    high: float = math.nan
+    others: Sequence[float] = ()
+
+
+def dot_chart(dots: Sequence[Dot], *, x_label: str, y_label: str) -> str:
+    """The chart as one <svg> element like line_chart's, its x axis logarithmic.
+
+    A dot without a finite y and a positive x is left out, and so is what else of it is not finite.
+    """
+    legend, legend_lines = _legend([dot.name for dot in dots])
+    top = 8 + _LEGEND_LINE * legend_lines
+    bottom = top + _PLOT_HEIGHT
+    drawn = [(i, dot) for i, dot in enumerate(dots) if _LARGEST > dot.x > 1 / _LARGEST and abs(dot.y) < _LARGEST]
+    plot = _nothing(top, bottom)
+    if drawn:
+        heights = [n for _, dot in drawn for n in (dot.y, dot.low, dot.high, *dot.others) if abs(n) < _LARGEST]
+        x = _log_axis([dot.x for _, dot in drawn], _LEFT, _WIDTH - _RIGHT, _MOST_TICKS_X)
+        y = _linear_axis(heights, bottom, top, _MOST_TICKS_Y)
+        plot = _grid(x, y) + "".join(_dot(dot, x, y, _look(i)) for i, dot in drawn)
+    return _framed(legend, plot, top, bottom, x_label, y_label, [dot.name for dot in dots])
 
 
 @dataclass(frozen=True)
@@ -83,6 +105,23 @@ class _Axis:
     def place(self, number: float) -> float:
         low, high, here = self.scale(self.low), self.scale(self.high), self.scale(number)
         return self.start_px + (here - low) / (high - low) * (self.end_px - self.start_px)
+
+
+def _framed(legend: str, plot: str, top: float, bottom: float, x_label: str, y_label: str, names: Sequence[str]) -> str:
+    """The <svg> around legend and plot, with the labels of the axes."""
+    title = f"{y_label} against {x_label}: {', '.join(names) or 'nothing'}"
+    upright = f'transform="rotate(-90 14 {(top + bottom) / 2:.1f})"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {bottom + _BOTTOM}" width="100%" role="img" '
+        f'aria-label="{escaped(title)}" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
+        f"<title>{escaped(title)}</title>{legend}{plot}"
+        f"{_text((_LEFT + _WIDTH - _RIGHT) / 2, bottom + 40, x_label, 'middle')}"
+        f"{_text(14, (top + bottom) / 2, y_label, 'middle', upright)}</svg>"
+    )
+
+
+def _nothing(top: float, bottom: float) -> str:
+    return _text((_LEFT + _WIDTH - _RIGHT) / 2, (top + bottom) / 2, "no numbers to draw", "middle", 'opacity=".6"')
 
 
 def _linear_axis(numbers: Sequence[float], start_px: float, end_px: float, most: int, *, rounded: bool = True) -> _Axis:
@@ -174,6 +213,21 @@ def _line(name: str, runs: list[list[Point]], x: _Axis, y: _Axis, look: str) -> 
             width = 2 if len(run) <= _BUCKETS else 1  # crowded lines would be a blot
             drawn.append(f'<polyline points="{" ".join(places)}" stroke-width="{width}" stroke-linejoin="round"/>')
     return f'<g fill="none" {look}><title>{escaped(name)}</title>{"".join(drawn)}</g>'
+
+
+def _dot(dot: Dot, x: _Axis, y: _Axis, look: str) -> str:
+    """A dot that is hollow where a line would be dashed."""
+    across, down = x.place(dot.x), y.place(dot.y)
+    fill = "none" if "dasharray" in look else "currentColor"
+    parts = [f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4.5" stroke-width="2" fill="{fill}"/>']
+    if abs(dot.low) < _LARGEST and abs(dot.high) < _LARGEST:
+        ends = f"{y.place(dot.low):.1f}V{y.place(dot.high):.1f}"
+        parts.append(f'<path d="M{across:.1f} {ends}" stroke-width="1.5" fill="none"/>')
+    for other in dot.others:
+        if abs(other) < _LARGEST:
+            parts.append(f'<circle cx="{across + 9:.1f}" cy="{y.place(other):.1f}" r="2" fill="currentColor"/>')
+    solid = look.replace(' stroke-dasharray="6 3"', "")
+    return f"<g {solid}><title>{escaped(dot.name)}</title>{''.join(parts)}</g>"
 
 
 def _grid(x: _Axis, y: _Axis) -> str:

@@ -58,13 +58,15 @@ class Picture:
 class Page:
     """What a page tells, from top to bottom; what is empty is left out.
 
-    headline: the few numbers to remember, each a label and a figure. facts: what was done with what, label and text.
-    charts: titles and SVG from charts.line_chart, the one thing that is not escaped. tables: scores of pixels;
+    headline: the few numbers to remember, each a label and a figure. sections: titles, and HTML that another module of
+    this folder made; it is not escaped again. facts: what was done with what, label and text. charts: titles and SVG
+    from charts.py, which is not escaped either. tables: scores of pixels;
     measures: of other families. legend: what the colours in the pictures mean. command: what makes all this again.
     """
 
     title: str
     headline: Sequence[tuple[str, str]] = ()
+    sections: Sequence[tuple[str, str]] = ()
     facts: Sequence[tuple[str, str]] = ()
     charts: Sequence[tuple[str, str]] = ()
     tables: Sequence[tuple[str, Table]] = ()
@@ -78,6 +80,7 @@ class Page:
 def html(page: Page) -> str:
     """The whole page as text; equal pages make equal text."""
     sections = [
+        *(_section(title, body) for title, body in page.sections),
         _section("What was done", _facts(page.facts)),
         _section("Charts", _charts(page.charts)),
         *(_section(title, score_table(table)) for title, table in page.tables),
