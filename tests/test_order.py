@@ -31,7 +31,7 @@ ORDER = [
     "object_rule",
     "recipe",
 ]
-ORDER += ["checkpoint", "predict", "train", "evaluate", "prune", "compare", "report", "cli"]
+ORDER += ["checkpoint", "adoption", "predict", "train", "evaluate", "prune", "compare", "study", "report", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
     "tensorboard",

@@ -45,6 +45,10 @@ def test_the_weights_are_found_among_the_state_of_a_training(tmp_path: Path, ent
     assert same(read_state(saved(state, tmp_path / "a.pth.tar")))
 
 
+def test_plain_values_beside_the_weights_are_left_out(tmp_path: Path):
+    assert same(read_state(saved({**STATE, "mask_values": [0, 1], "epoch": 3}, tmp_path / "a.pth")))
+
+
 def test_the_prefix_of_several_gpus_is_taken_off_where_all_names_have_it(tmp_path: Path):
     assert same(read_state(saved({f"module.{name}": t for name, t in STATE.items()}, tmp_path / "a.pth")))
     mixed = {"module.conv.weight": torch.ones(1), "head.bias": torch.ones(1)}

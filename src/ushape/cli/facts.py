@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -48,10 +49,27 @@ def trained_facts(trained: Trained) -> list[tuple[str, str]]:
         ),
         *objects,
         ("images", f"{counted(trained.intensity.channels, 'channel')}, {trained.intensity.dtype}"),
+        *(_adoption(about["published"]) if "published" in about else _training(about)),
+    ]
+
+
+def _training(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [
         ("trained on", f"{counted(len(about['training']), 'image')} of {about['data']}: {about['layout']}"),
         ("validated on", counted(len(about["validation"]), "image")),
         ("split", about["split"]),
         ("training", f"{counted(about['step'], 'step')}, {about['seconds']:.0f} s, {about['device']}, {about['date']}"),
         ("command", about["command"] or "–"),
-        *([("pruned", "to level {level} of {of}, from {from}".format(**about["pruned"]))] if "pruned" in about else []),
+    ]
+    if "pruned" in about:
+        facts.append(("pruned", "to level {level} of {of}, from {from}".format(**about["pruned"])))
+    return facts
+
+
+def _adoption(published: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Of weights of others."""
+    return [
+        ("published as", "{name}, {source}, {licence}".format(**published)),
+        ("weights", "{file}, SHA-256 {sha256}".format(**published)),
+        ("made for", published["input"]),
     ]

@@ -109,8 +109,8 @@ def _weights_among(saved: Any, path: Path) -> dict[str, Tensor]:
     """The mapping of names to tensors that was saved, alone or as one entry of a training's state."""
     found = [saved] if not isinstance(saved, Mapping) else [saved, *(saved[e] for e in _ENTRIES if e in saved)]
     for entry in found:
-        if isinstance(entry, Mapping) and all(isinstance(t, Tensor) for t in entry.values()):
-            return {str(name): tensor.detach() for name, tensor in entry.items()}
+        if isinstance(entry, Mapping) and _is_table_of_weights(entry):
+            return {str(name): t.detach() for name, t in entry.items() if isinstance(t, Tensor)}
     held = (
         f"the entries {', '.join(map(str, saved))[:200]}" if isinstance(saved, Mapping) else f"a {type(saved).__name__}"
     )
@@ -118,3 +118,9 @@ def _weights_among(saved: Any, path: Path) -> dict[str, Tensor]:
         f"{path} holds {held}, but no table of weights by name, alone or as one of {', '.join(_ENTRIES)}. "
         "Save the network's state_dict() alone."
     )
+
+
+def _is_table_of_weights(entry: Mapping[Any, Any]) -> bool:
+    """Whether it is tensors by name; plain values may stand beside them (milesial's U-Net: `mask_values`)."""
+    tensors = [isinstance(value, Tensor) for value in entry.values()]
+    return not any(isinstance(value, Mapping) for value in entry.values()) and (any(tensors) or not tensors)
