@@ -136,7 +136,7 @@ class FCN8s(FCN):
 
 
 class Score(nn.Conv2d):
-    """A map → a score for each class at each of its pixels: a 1×1 convolution, all 0 at first (Section 4.1)."""
+    """A map → a score for each class at each of its pixels: a 1×1 convolution (Section 4.1), all 0 at first (4.3)."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__(channels, classes, kernel_size=1)
