@@ -101,11 +101,11 @@ class FCN(Segmenter):
     def begin_from(self, coarse: Segmenter) -> None:
         """Take the weights of the trained FCN of twice the stride, from which this one is trained (Section 4.2).
 
-        The new scores are 0 and the new up-convolution is bilinear, so that the sum of scores is the same map as before.
-        But it is enlarged in two steps now: the second interpolates between pixels of the first, which cuts the corners
-        that the map had at its own pixels. So the logits of an image change, where the paper speaks of unmodified
-        predictions: by at most an eighth of the map's second difference along one axis, and as much along the other.
-        No weights of the two steps would compute what the one did.
+        The new scores are 0 and the new up-convolution is bilinear, so that the sum of scores is the same map as
+        before. But it is enlarged in two steps now: the second interpolates between pixels of the first, which cuts
+        the corners that the map had at its own pixels. So the logits of an image change, where the paper speaks of
+        unmodified predictions: by at most an eighth of the map's second difference along one axis, and as much along
+        the other. No weights of the two steps would compute what the one did.
 
         CheckpointError, with all that differs, for a network of another stride, width, or number of channels or
         classes.
