@@ -56,9 +56,9 @@ def patterns(names: Iterable[str]) -> str:
 
 
 def _pattern(name: str) -> str:
-    edges = len(name) - len(name.lstrip()), len(name.rstrip())
-    letters = ("?" if letter == "," or not edges[0] <= i < edges[1] else letter for i, letter in enumerate(name))
-    return glob.escape("".join(letters)).replace("[?]", "?")
+    """Commas, which part patterns, and the spaces around a name, which are stripped from one, match as any letter."""
+    first, last = len(name) - len(name.lstrip()), len(name.rstrip())
+    return "".join("?" if c == "," or not first <= i < last else glob.escape(c) for i, c in enumerate(name))
 
 
 def _is_meant(name: str, test: str) -> bool:

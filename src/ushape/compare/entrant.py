@@ -141,11 +141,13 @@ def _named(text: str, width: int | None) -> Entrant:
     if width is not None:
         wider, narrower = variant.width
         chosen["width"] = -(-width * wider // narrower)
-    chosen |= dict(_options(text, options))
+    named = dict(_options(text, options))
+    chosen |= named
     tables: dict[str, Any] = {"model": {"name": variant.model, "options": chosen}}
     if variant.stages_of:
         tables["stages"] = read(variant.stages_of)["stages"]
-    return Entrant(text, tables, variant.about)
+    but = ", ".join(f"{key} {value}" for key, value in named.items())
+    return Entrant(text, tables, f"{variant.about}, but {but}" if but else variant.about)
 
 
 def _options(text: str, options: list[str]) -> Iterator[tuple[str, Any]]:

@@ -102,7 +102,11 @@ class Results:
 
     def findings(self) -> list[str]:
         """What the numbers carry, in sentences; no winner is named whom they do not show."""
-        return [*self._of_the_best(), *self._of_failures(), *self._of_budgets(), *self._of_size()]
+        return [*self._of_the_best(), *self.limits()]
+
+    def limits(self) -> list[str]:
+        """Of these what weakens any answer: trainings lost, budgets missed, few seeds, few images."""
+        return [*self._of_failures(), *self._of_budgets(), *self._of_size()]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what is undefined is None."""
