@@ -106,7 +106,7 @@ def is_checkpoint(path: Path) -> bool:
     """Whether a file says of itself that it is one of ours; False for one that is missing or anybody else's."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format", "").startswith(FORMAT.rstrip("0123456789"))
+            return str((file.metadata() or {}).get("format", "")).startswith(FORMAT.rstrip("0123456789"))
     except (safetensors.SafetensorError, OSError):
         return False
 
