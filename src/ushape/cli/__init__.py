@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "What a folder holds, what is wrong, what would be trained.",
     "train": "Train a network on a folder of images and masks.",
     "predict": "Segment images of any size with a trained network.",
+    "cutout": "Cut out what is salient in photographs.",
     "evaluate": "Score a trained network, or masks, against the truth.",
     "compare": "Several networks on one folder, trained and scored alike.",
     "prune": "Cut a UNet++ to a smaller one, and see what each costs.",
