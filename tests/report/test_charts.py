@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ushape.report.charts import Series, line_chart
+from ushape.report.charts import Dot, Series, dot_chart, line_chart
 
 NAN = math.nan
 SVG = "{http://www.w3.org/2000/svg}"
@@ -187,3 +187,52 @@ def test_any_numbers_make_a_well_formed_chart_that_stays_within_its_frame(first,
     assert len(chart.y_ticks) <= 8 and len(chart.x_ticks) <= 10
     assert "nan" not in chart.text.replace("nance", "") and "inf" not in chart.text
     assert chart.text == Chart(*series, log_y=log_y).text
+
+
+# --- dots
+
+
+class Dots:
+    """A chart of dots read back: places of the large and the small ones, and the bars."""
+
+    def __init__(self, *dots: Dot) -> None:
+        self.text = dot_chart(dots, x_label="parameters", y_label="Dice")
+        root = ElementTree.fromstring(self.text)
+        circles = list(root.iter(f"{SVG}circle"))
+        self.large, self.small = (
+            [(float(e.attrib["cx"]), float(e.attrib["cy"])) for e in circles if (e.attrib["r"] == "4.5") is large]
+            for large in (True, False)
+        )
+        self.fills = [e.attrib["fill"] for e in circles if e.attrib["r"] == "4.5"]
+        self.bars = [e.attrib["d"] for e in root.iter(f"{SVG}path") if e.attrib.get("stroke-width") == "1.5"]
+        self.words = [e.text for e in root.iter(f"{SVG}text")]
+
+
+def test_dots_lie_by_the_logarithm_of_x_and_evenly_by_y():
+    chart = Dots(Dot("a", 1e5, 0.5), Dot("b", 1e6, 0.6), Dot("c", 1e7, 0.8))
+    (xa, ya), (xb, yb), (xc, yc) = chart.large
+    assert xb - xa == pytest.approx(xc - xb, abs=0.2)
+    assert yb - yc == pytest.approx(2 * (ya - yb), abs=0.2)
+    assert {"parameters", "Dice", "a", "b", "c"} <= set(chart.words)
+
+
+def test_a_dot_has_its_bar_and_the_others_beside_it():
+    chart = Dots(Dot("a", 1e5, 0.5, 0.4, 0.6, (0.45, 0.55, NAN)))
+    ((x, y),) = chart.large
+    assert [left > x for left, _ in chart.small] == [True, True]
+    assert sum(height for _, height in chart.small) / 2 == pytest.approx(y, abs=0.1)
+    (bar,) = chart.bars
+    ends = [float(end) for end in bar.removeprefix(f"M{x:.1f} ").split("V")]
+    assert sum(ends) / 2 == pytest.approx(y, abs=0.1) and ends[0] > y > ends[1]
+
+
+def test_after_six_colours_dots_are_hollow():
+    assert Dots(*(Dot(str(n), n + 1, n) for n in range(7))).fills == ["currentColor"] * 6 + ["none"]
+
+
+@given(st.lists(st.tuples(*[st.floats()] * 5), max_size=4))
+@settings(max_examples=50)
+def test_any_dots_make_a_well_formed_chart(numbers: list[tuple[float, ...]]):
+    chart = Dots(*(Dot("<a>", x, y, low, high, (other,)) for x, y, low, high, other in numbers))
+    assert "nan" not in chart.text and "inf" not in chart.text
+    assert chart.large or "no numbers to draw" in chart.words

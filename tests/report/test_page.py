@@ -33,6 +33,7 @@ def whole_page(name: str = "cell 7.tif") -> Page:
     return Page(
         title=f"Run {name}",
         headline=[("Dice " + name, "0.951 " + name)],
+        sections=[("Findings " + name, "<p>one <b>bold</b> thing</p>")],
         facts=[("Folder " + name, name)],
         charts=[("Loss " + name, chart)],
         tables=[("Scores " + name, table)],
@@ -52,7 +53,10 @@ WHOLE_PAGE = html(whole_page())
 
 def test_every_part_is_on_the_page_in_its_order(read):
     seen = read(WHOLE_PAGE)
-    place, expected = 0, "Run cell 7.tif|Dice cell|0.951|What was done|Folder|Charts|Loss|Scores|Image by image"
+    place, expected = (
+        0,
+        "Run cell 7.tif|Dice cell|0.951|Findings|one bold thing|What was done|Folder|Charts|Loss|Scores|Image by image",
+    )
     expected += "|Boundary|hd95 cell 7.tif|Worst|truth|Best|To repeat this|ushape train 'cell 7.tif'|Notes"
     expected += "|Left out: cell 7.tif"
     for words in expected.split("|"):

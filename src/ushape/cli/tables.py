@@ -90,8 +90,8 @@ def say_levels(levels: Levels) -> None:
 def say_standings(results: Results) -> None:
     """What each entrant of a comparison scored and took."""
     shown = results.shown[:2]
-    titles = [f"{TITLES[score]} (95 % interval)" for score in shown]
-    table = _table("entrant", *titles, "parameters", "steps", "seconds", "s per Mpx")
+    titles = [f"{TITLES[score]}, 95 %" for score in shown]
+    table = _table("entrant", *titles, "parameters", "steps", "seconds", "s / Mpx")
     for standing in results.standings:
         cells = ["–" for _ in shown]
         if standing.outcomes:

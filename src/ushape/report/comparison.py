@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ushape.compare import Comparison, Results
 from ushape.compare.comparison import machine
+from ushape.compare.cost import Cost
 from ushape.compare.results import FIGURES, IMAGES, REPORT, TITLES
 from ushape.compare.standing import Standing
 from ushape.data.pair import counted
 from ushape.predict.overlay import legend
+from ushape.recipe import Recipe
 from ushape.report.charts import Dot, Series, dot_chart, line_chart
 from ushape.report.comparison_gallery import difficult_places
 from ushape.report.comparison_table import costs_table, differences_table, standings_table
@@ -100,28 +102,28 @@ def _charts(results: Results) -> list[tuple[str, str]]:
 
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     facts = [
-        ("images", f"{comparison.data} ({comparison.found.layout}); groups: {comparison.found.grouping}"),
+        ("images", f"{comparison.data} ({comparison.found.layout})"),
+        ("grouping", comparison.found.grouping),
         ("division", f"{comparison.division.rule}; the same for all"),
         ("order", "seed by seed, and entrant by entrant within a seed"),
         ("seeds", ", ".join(map(str, comparison.seeds))),
         ("machine", ", ".join(f"{name} {value}" for name, value in machine(comparison.device).items())),
     ]
-    for entrant in comparison.entrants:
-        recipe, cost = comparison.recipes[entrant.name], comparison.costs[entrant.name]
-        options = ", ".join(f"{k} {v}" for k, v in recipe.model.options.items()) or "as published"
-        stages = ", then ".join(f"{stage.model} at {stage.learning_rate:g}" for stage in recipe.stages)
-        training = recipe.training
-        seen, asked = cost.patch_px
-        batch = f"{training.batch} patches of {asked} px" + (f" seen with {seen} px" if seen != asked else "")
-        rate = stages or f"rate {training.learning_rate:g}"
-        facts.append(
-            (
-                entrant.name,
-                f"{recipe.model.name} ({options}); {training.optimiser}, {rate}, {training.loss}, {batch}, "
-                f"{training.precision}",
-            )
-        )
-    return facts
+    recipes, costs = comparison.recipes, comparison.costs
+    return facts + [(e.name, _training(recipes[e.name], costs[e.name])) for e in comparison.entrants]
+
+
+def _training(recipe: Recipe, cost: Cost) -> str:
+    """An entrant's network and how it was trained."""
+    options = ", ".join(f"{name} {value}" for name, value in recipe.model.options.items()) or "as published"
+    stages = ", then ".join(f"{stage.model} at rate {stage.learning_rate:g}" for stage in recipe.stages)
+    training, (seen, asked) = recipe.training, cost.patch_px
+    patches = f"{training.batch} patches of {asked} px" + (
+        f", seen with their context as {seen} px" if seen > asked else ""
+    )
+    rate = stages or f"rate {training.learning_rate:g}"
+    settings = "; ".join([f"{training.optimiser}, {rate}", training.loss, patches, training.precision])
+    return f"{recipe.model.name} ({options}); {settings}"
 
 
 def _notes(comparison: Comparison, results: Results) -> list[str]:
@@ -134,5 +136,5 @@ def _notes(comparison: Comparison, results: Results) -> list[str]:
         notes.append(f"Pictures are of the trainings with seed {results.seeds[0]}.")
     missing = len(comparison.seeds) - len(results.seeds)
     if missing:
-        notes.append(f"{counted(missing, 'seed')} of {len(comparison.seeds)} is not complete, and counts nowhere here.")
+        notes.append(f"Seeds that are not complete yet, and count nowhere here: {missing} of {len(comparison.seeds)}.")
     return notes

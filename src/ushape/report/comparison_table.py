@@ -42,7 +42,9 @@ def standings_table(results: Results) -> str:
     ground = f"{counted(images, 'test image')} in {counted(groups, 'group')}, {counted(len(results.seeds), 'seed')}"
     strip = f"{TITLES[results.primary]} from {limits[0]:.3f} to {limits[1]:.3f}"
     rule = f"{ground}: means over images of the mean over seeds, below them the interval over images. {INTERVAL_RULE}"
-    strips = f"The strip shows the {strip}: the interval, the mean across it, and a dot for each seed."
+    strips = (
+        f"A null is shown as –. The strip shows the {strip}: the interval, the mean across it, and a dot for each seed."
+    )
     return f'{_table(head, rows)}<p class="small">{escaped(rule)} {escaped(strips)}</p>'
 
 
@@ -73,10 +75,10 @@ def differences_table(results: Results) -> str:
         if apart is None:
             continue
         words = "distinguishable" if apart.is_distinguishable else "not distinguishable"
-        seeds = ", ".join(f"{seed:+.3f}" for seed in apart.seeds)
+        seeds = ", ".join(_signed(seed) for seed in apart.seeds)
         rows.append(
-            f'<tr><th scope="row">{escaped(standing.name)}</th><td class="new">{apart.mean:+.3f}</td>'
-            f"<td>{_interval(apart, '+.3f')}</td><td>{seeds}</td><td>{words}</td></tr>"
+            f'<tr><th scope="row">{escaped(standing.name)}</th><td class="new">{_signed(apart.mean)}</td>'
+            f"<td>{_interval(apart)}</td><td>{seeds}</td><td>{words}</td></tr>"
         )
     if not rows:
         return ""
@@ -124,8 +126,12 @@ def _mean(of: Spread) -> str:
     return _figure(of.mean, ".3f") + interval
 
 
-def _interval(of: Spread, form: str) -> str:
-    return "–" if math.isnan(of.low) else f"{of.low:{form}} … {of.high:{form}}".replace("-", "−")
+def _interval(of: Spread) -> str:
+    return "–" if math.isnan(of.low) else f"{_signed(of.low)} … {_signed(of.high)}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.3f}".replace("-", "−")
 
 
 def _figure(number: float, form: str) -> str:
