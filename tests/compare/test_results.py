@@ -94,13 +94,6 @@ def test_where_all_is_lost_nothing_is_compared():
     assert found.to_dict()["entrants"][0]["scores"] == {}
 
 
-def test_the_curve_is_the_mean_over_seeds_where_all_have_one():
-    found = results(outcome("a", 0, SIX, seconds=60), outcome("a", 1, SIX, seconds=80))
-    seconds, scores = found.standings[0].curve()
-    assert seconds.tolist() == [40, 60]
-    assert scores.tolist() == pytest.approx([(0.4 + 0.2 / 3 + 0.5) / 2, (0.6 + 0.6) / 2])
-
-
 def test_files_hold_every_training_and_image(tmp_path):
     found = results(*(outcome(n, s, [0.5, math.nan]) for s in (0, 1) for n in "ab"))
     found.write_csv(tmp_path / "results.csv")

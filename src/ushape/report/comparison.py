@@ -107,6 +107,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("division", f"{comparison.division.rule}; the same for all"),
         ("order", "seed by seed, and entrant by entrant within a seed"),
         ("seeds", ", ".join(map(str, comparison.seeds))),
+        ("networks", f"{comparison.out / 'cells'}, a folder for each training, which `ushape predict` takes"),
         ("machine", ", ".join(f"{name} {value}" for name, value in machine(comparison.device).items())),
     ]
     recipes, costs = comparison.recipes, comparison.costs
