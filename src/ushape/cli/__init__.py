@@ -26,6 +26,7 @@ COMMANDS = {
     "cutout": "Cut out what is salient in photographs.",
     "evaluate": "Score a trained network, or masks, against the truth.",
     "compare": "Several networks on one folder, trained and scored alike.",
+    "study": "What a part of the network is good for: skips.",
     "prune": "Cut a UNet++ to a smaller one, and see what each costs.",
     "inspect": "Layers, sizes, margin, parameters and operations of a network.",
 }

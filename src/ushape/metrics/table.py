@@ -150,7 +150,7 @@ class Table:
             "summary": asdict(self.summary()),
             "rows": [self._image(row, scores) for row, scores in zip(self.rows, self.scores, strict=True)],
         }
-        return {key: _without_nan(value) for key, value in everything.items()}
+        return {key: without_nan(value) for key, value in everything.items()}
 
     def write_json(self, path: Path) -> None:
         """`to_dict` as a file, complete or not there."""
@@ -258,9 +258,10 @@ def _interval(
     return low, high
 
 
-def _without_nan(value: object) -> object:
+def without_nan(value: object) -> object:
+    """Plain values for JSON, NaN as None wherever it stands."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,201 @@
+"""Figures → what may be said of them, a question at a time; where images and seeds do not agree, that nothing may.
+
+A sentence says that two networks differ only where the difference is distinguishable (compare/spread.py). Figures that
+have no images to vary over, gradients and times, are told with what each training had, and no more is made of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ushape.compare.results import TITLES
+from ushape.compare.spread import Spread
+from ushape.data.pair import counted
+from ushape.study.bands import BANDS, band_names
+from ushape.study.cuts import Place
+from ushape.study.results import Measure, OfSeeds, SkipResults
+from ushape.study.variants import REFERENCE, WIDER
+
+WORTH = "Is the long skip worth anything?"
+WHERE = "Where in the image does it help?"
+GRADIENT = "How much of the gradient reaches the first layers?"
+SPEED = "Does it learn faster?"
+USED = "Which of its long skips does a trained network use?"
+RESIDUAL = "And ResNet's shortcuts?"
+
+_SIDES = ("outside", "inside")
+_PATHS = {"long": "the long skip", "down": "the shortcut on the way down", "up": "the shortcut on the way up"}
+
+
+def findings(results: SkipResults) -> dict[str, list[str]]:
+    """Each question, and what may be said of it."""
+    names = results.names
+    return {
+        WORTH: of_worth(results),
+        WHERE: [f for name in names if name != REFERENCE for f in of_bands(results, name)],
+        GRADIENT: of_gradients(results),
+        SPEED: [*of_convergence(results, "step"), *of_convergence(results, "seconds")],
+        USED: of_cuts(results, ("long",)),
+        RESIDUAL: [*of_residual(results), *of_cuts(results, ("down", "up"))],
+    }
+
+
+def to_dict(results: SkipResults) -> dict[str, Any]:
+    """For JSON: what may be said, and all figures."""
+    return {"findings": findings(results), **results.to_dict()}
+
+
+def of_worth(results: SkipResults) -> list[str]:
+    """Whether a long skip is worth anything, and whether it is what it carries or the parameters that come with it."""
+    found = [
+        _compared(results, REFERENCE, name)
+        for name in ("none", f"none{WIDER}", "add", f"add{WIDER}")
+        if name in results.names
+    ]
+    if f"none{WIDER}" not in results.names and "none" in results.names:
+        found.append(_no_wider(results))
+    return found
+
+
+def of_residual(results: SkipResults) -> list[str]:
+    """What ResNet's shortcuts do with and without the long skip, and whether they can stand in for it."""
+    pairs = [("residual-copy", REFERENCE), ("residual-none", "none"), ("residual-none", REFERENCE)]
+    pairs.append((f"residual-none{WIDER}", REFERENCE))
+    return [_compared(results, *pair) for pair in pairs if set(pair) <= set(results.names)]
+
+
+def of_bands(results: SkipResults, name: str) -> list[str]:
+    """Where in the image a network errs more than the reference, or less."""
+    apart = {(side, band): results.band_difference(name, side, band) for side in (0, 1) for band in range(BANDS)}
+    told = {at: of for at, of in apart.items() if of is not None and of.is_distinguishable}
+    silent = sum(of is not None for of in apart.values()) - len(told)
+    if not told:
+        return [f"In no band can {name} be told from {REFERENCE} on these images."]
+    ours, theirs = results.band_rates(name), results.band_rates(REFERENCE)
+    found = []
+    for more, words in ((True, "more"), (False, "fewer")):
+        here = [
+            f"{band_names()[band]} {_SIDES[side]} ({ours[side, band]:.1%} instead of {theirs[side, band]:.1%})"
+            for (side, band), of in told.items()
+            if (of.mean > 0) == more
+        ]
+        if here:
+            found.append(f"{name} has {words} wrong pixels than {REFERENCE}: {_joined(here)}.")
+    if silent:
+        found.append(f"In the other {counted(silent, 'band')} of {name} these images tell no difference.")
+    return found
+
+
+def of_gradients(results: SkipResults) -> list[str]:
+    """How strong a gradient arrives in the topmost level of the way down, beside that of a network without the skip."""
+    found = []
+    for name, other in ((REFERENCE, "none"), ("residual-none", "none"), ("residual-copy", REFERENCE)):
+        if {name, other} <= set(results.names):
+            before, after = (_times(results.gradient_ratio(name, other, when)) for when in ("before", "after"))
+            found.append(
+                f"In the topmost level of {name} the gradient that arrives is, beside that of {other}, {before} before "
+                f"the training, and {after} after it."
+            )
+    return found
+
+
+def of_convergence(results: SkipResults, by: Measure) -> list[str]:
+    """How soon each network first scored what the reference had nearly reached in the end."""
+    if math.isnan(results.milestone):
+        return []
+    form = "at step {:.0f}" if by == "step" else "after {:.0f} s"
+    found = []
+    for name in results.names:
+        times = results.reaching(name, by)
+        never = f"not in {times.missing} of {counted(len(times.seeds) + times.missing, 'training')}"
+        if not times.seeds:
+            found.append(f"{name} {never}")
+            continue
+        each = f" ({_each(times.seeds, '.0f')})" if len(times.seeds) > 1 else ""
+        missing = f", {never}" if times.missing else ""
+        found.append(f"{name} {form.format(times.mean)}{each}{missing}")
+    return [f"A score of {results.milestone:.3f} in validation was reached by {_joined(found, '; ')}."]
+
+
+def of_cuts(results: SkipResults, kinds: Sequence[str]) -> list[str]:
+    """Which of its skips of these kinds each network leans on."""
+    with_some = [name for name in results.names if any(place.kind in kinds for place in results.places(name))]
+    return [sentence for name in with_some for sentence in _cuts_of(results, name, kinds)]
+
+
+def place_name(place: Place) -> str:
+    """
+    >>> place_name(Place("long", 0))
+    'the long skip of level 1'
+    """
+    return f"{_PATHS[place.kind]} of level {place.level + 1}"
+
+
+def _cuts_of(results: SkipResults, name: str, kinds: Sequence[str]) -> list[str]:
+    drops = {place: results.drop(name, place) for place in results.places(name) if place.kind in kinds}
+    told = [(place, of) for place, of in drops.items() if of is not None and of.is_distinguishable]
+    falls = sorted((pair for pair in told if pair[1].mean > 0), key=lambda pair: -pair[1].mean)
+    if not falls:
+        return [f"No single skip of {name} can be told to matter on these images."]
+    words = [f"{place_name(place)}: {of.mean:.3f} ({of.low:.3f} to {of.high:.3f})" for place, of in falls]
+    silent = [place_name(place) for place, of in drops.items() if place not in dict(falls)]
+    found = [f"{name} loses Dice without {_joined(words, '; ')}."]
+    if silent:
+        found.append(f"Of {_joined(silent)} of {name} no loss can be told.")
+    return found
+
+
+def _compared(results: SkipResults, name: str, other: str) -> str:
+    """One network beside another, by the score of the comparison."""
+    apart = results.score_difference(name, other)
+    if apart is None:
+        return f"{name} and {other} have no seed in common, and cannot be compared."
+    scores = [results.scored.spread(results.standing(of), results.scored.primary).mean for of in (name, other)]
+    sizes = [results.standing(of).cost.parameters for of in (name, other)]
+    title = TITLES[results.scored.primary]
+    beside = f"{name} scores {scores[0]:.3f} ({title}; {sizes[0]:,} parameters), {other} {scores[1]:.3f} ({sizes[1]:,})"
+    verdict = "can be told" if apart.is_distinguishable else "cannot be told from chance"
+    return f"{beside}. The difference, {spread_in_words(apart)}, {verdict}."
+
+
+def spread_in_words(apart: Spread) -> str:
+    """A difference with its interval over images and what each seed had."""
+    interval = "" if math.isnan(apart.low) else f"95 % interval {_signed(apart.low)} to {_signed(apart.high)}"
+    each = f"with each seed {', '.join(_signed(of) for of in apart.seeds)}" if len(apart.seeds) > 1 else ""
+    aside = "; ".join(filter(None, [interval, each]))
+    return f"{_signed(apart.mean)} ({aside})" if aside else _signed(apart.mean)
+
+
+def _no_wider(results: SkipResults) -> str:
+    sizes = {name: results.standing(name).cost.parameters for name in ("none", REFERENCE)}
+    return (
+        f"No whole width brings none nearer to the {sizes[REFERENCE]:,} parameters of {REFERENCE} than its "
+        f"{sizes['none']:,}: what comes of the skip and what of {1 - sizes['none'] / sizes[REFERENCE]:.0%} fewer "
+        "parameters cannot be told apart. A larger --width can."
+    )
+
+
+def _times(ratio: OfSeeds) -> str:
+    """How many times as strong; no direction is named about which the seeds disagree."""
+    each = _each(ratio.seeds, ".2g") or "beyond comparison"
+    if len(ratio.seeds) > 1 and min(ratio.seeds) < 1 < max(ratio.seeds):
+        return f"now stronger, now weaker ({each} times with each seed)"
+    return f"{each} times as strong" + " with each seed" * (len(ratio.seeds) > 1)
+
+
+def _each(values: Sequence[float], form: str) -> str:
+    return ", ".join(f"{value:{form}}" for value in values)
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.3f}".replace("-", "−")
+
+
+def _joined(names: Sequence[str], comma: str = ", ") -> str:
+    """
+    >>> _joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [comma.join(names[:-1]), names[-1]]))

@@ -1,0 +1,91 @@
+"""What is said of figures: as much as they carry, and nothing where images and seeds do not agree."""
+
+from __future__ import annotations
+
+import re
+
+from ushape.study.cuts import Place
+from ushape.study.findings import (
+    USED,
+    WHERE,
+    WORTH,
+    findings,
+    of_convergence,
+    of_cuts,
+    of_gradients,
+    of_residual,
+    of_worth,
+    to_dict,
+)
+
+
+def one(sentences: list[str], words: str) -> str:
+    (found,) = [sentence for sentence in sentences if re.search(words, sentence)]
+    return found
+
+
+def test_a_difference_is_told_with_its_interval_and_each_seed(made_results):
+    said = one(of_worth(made_results(scores={"none": (0.5, 0.7)})), "none 0")
+    assert said.startswith("copy scores 0.804 (Dice; 4,000 parameters), none 0.604 (4,000).")
+    assert "with each seed +0.300, +0.100" in said
+    assert said.endswith("can be told.")
+
+
+def test_seeds_that_disagree_tell_nothing(made_results):
+    said = one(of_worth(made_results(scores={"none": (0.5, 0.9)})), "none 0")
+    assert "with each seed +0.300, −0.100" in said
+    assert said.endswith("cannot be told from chance.")
+
+
+def test_where_no_width_evens_parameters_out_it_is_said(made_results):
+    assert one(of_worth(made_results()), "No whole width").endswith("A larger --width can.")
+
+
+def test_wider_networks_are_compared_too(made_results):
+    results = made_results(width=16, scores={"none-wider": (0.6, 0.6)})
+    assert one(of_worth(results), "none-wider 0.604 .17,000.").endswith("can be told.")
+    assert not any("No whole width" in sentence for sentence in of_worth(results))
+    assert any("residual-none-wider" in sentence for sentence in of_residual(results))
+
+
+def test_bands_that_differ_are_named_with_both_rates(made_results):
+    said = findings(made_results(errors={"none": [300, 50, 50, 50, 50, 20]}))[WHERE]
+    more, fewer = one(said, "none has more"), one(said, "none has fewer")
+    assert more.startswith("none has more wrong pixels than copy: 0–1 px outside (30.7% instead of 5.7%) and 0–1 px in")
+    assert fewer.endswith("over 16 px outside (2.7% instead of 5.7%) and over 16 px inside (2.7% instead of 5.7%).")
+    assert one(said, "In the other") == "In the other 8 bands of none these images tell no difference."
+    assert "In no band can add be told from copy on these images." in said
+
+
+def test_a_gradient_has_a_direction_only_where_the_seeds_agree(made_results):
+    results = made_results(gradients={"copy": (4.0, 6.0), "none": (2.0, 2.0), "residual-none": (1.0, 4.0)})
+    said = of_gradients(results)
+    assert "of none, 2, 3 times as strong with each seed before the training, and 1, 1 times" in one(
+        said, "of copy the"
+    )
+    assert "now stronger, now weaker (0.5, 2 times with each seed) before" in one(said, "of residual-none the")
+
+
+def test_who_never_reaches_the_milestone_is_said_to(made_results):
+    (said,) = of_convergence(made_results(last={"none": 0.5}), "step")
+    assert said.startswith("A score of 0.760 in validation was reached by copy at step 20 (20, 20); ")
+    assert "none not in 2 of 2 trainings" in said
+    (said,) = of_convergence(made_results(), "seconds")
+    assert "copy after 4 s (4, 4)" in said
+
+
+def test_skips_are_named_by_what_they_cost_the_dearest_first(made_results):
+    results = made_results(drops={"copy": {Place("long", 0): 0.1, Place("long", 2): 0.3}})
+    lost, silent, *_ = of_cuts(results, ("long",))
+    assert lost == (
+        "copy loses Dice without the long skip of level 3: 0.300 (0.300 to 0.300) and "
+        "the long skip of level 1: 0.100 (0.100 to 0.100)."
+    )
+    assert silent == "Of the long skip of level 2 and the long skip of level 4 of copy no loss can be told."
+    assert "No single skip of add can be told to matter on these images." in findings(results)[USED]
+
+
+def test_every_question_has_an_answer(made_results):
+    for results in (made_results(), made_results(lost=["none", "residual-none"])):
+        assert all(answers and all(answers) for question, answers in findings(results).items() if question != WORTH)
+        assert to_dict(results)["findings"] == findings(results)
