@@ -74,6 +74,14 @@ def test_a_budget_that_is_none_is_refused(looked, terms, message):
         planned(entrant, Terms(**terms), looked)
 
 
+def test_stages_that_would_have_no_step_are_refused(looked):
+    stages = [{"model": "unet", "learning_rate": 0.1, "share": share} for share in (3, 1, 1)]
+    staged = Entrant("staged", {"model": {"name": "unet"}, "stages": stages})
+    with pytest.raises(RecipeError, match=r"3 steps leave none for unet, of 3 stages .*\. Give more steps"):
+        planned(staged, Terms(steps=3), looked)
+    assert len(planned(staged, Terms(steps=5), looked).stages) == 3
+
+
 def test_no_training_at_all_is_refused():
     with pytest.raises(RecipeError, match="0 trainings of each entrant are none; give --seeds 1 or more"):
         Terms(steps=1, seeds=0)

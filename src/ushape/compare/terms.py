@@ -69,7 +69,20 @@ def recipe_for(
     tables = {name: {**shared.get(name, {}), **own.get(name, {})} for name in {**shared, **own}}
     chosen = plan(found, annotation, _with_budget(tables, terms, entrant), device).recipe
     network = {name: entrant.tables[name] for name in ("model", "stages") if name in entrant.tables}
-    return merged(replace(chosen, model=ModelRecipe(), data=data), network)
+    recipe = merged(replace(chosen, model=ModelRecipe(), data=data), network)
+    _check_stages(recipe)
+    return recipe
+
+
+def _check_stages(recipe: Recipe) -> None:
+    """RecipeError where a stage would be left without a step, when those before it have cost their time."""
+    parts = [recipe.of_stage(number).training for number in range(len(recipe.stages))]
+    idle = [stage.model for stage, part in zip(recipe.stages, parts, strict=True) if not (part.steps or part.minutes)]
+    if idle:
+        raise RecipeError(
+            f"{recipe.training.steps} steps leave none for {', '.join(idle)}, of {len(parts)} stages that share them. "
+            "Give more steps."
+        )
 
 
 def _with_budget(tables: Tables, terms: Terms, entrant: Entrant) -> dict[str, Any]:
