@@ -116,23 +116,7 @@ class Table:
 
     def summary(self) -> Summary:
         """The figures of the folder: per class, their foreground mean, and pixels right and wrong."""
-        rng = np.random.default_rng(self.seed)
-        groups = np.unique([row.group for row in self.rows], return_inverse=True)[1]
-        of_class = np.array([_per_class(scores) for scores in self.scores])
-        of_foreground = np.array([_foreground(scores) for scores in self.scores])
-        of_pixels = np.array([(scores.pixel_accuracy, scores.pixel_error) for scores in self.scores])
-        accuracy, error = _figures(of_pixels, (self.pooled.pixel_accuracy, self.pooled.pixel_error), groups, rng)
-        return Summary(
-            images=len(self.rows),
-            groups=len(np.unique(groups)),
-            classes=tuple(
-                _class_figures(name, of_class[:, number], _per_class(self.pooled)[number], groups, rng)
-                for number, name in enumerate(self.class_names)
-            ),
-            foreground=_class_figures("foreground mean", of_foreground, _foreground(self.pooled), groups, rng),
-            pixel_accuracy=accuracy,
-            pixel_error=error,
-        )
+        return self._summary
 
     def worst(self, n: int) -> list[Row]:
         """The n images of lowest mean foreground Dice, the lowest first; images without foreground are left out."""
@@ -191,6 +175,26 @@ class Table:
             **{f"mean_{measure}": score for measure, score in zip(MEASURES, _foreground(scores), strict=True)},
             "confusion": row.confusion.tolist(),
         }
+
+    @cached_property
+    def _summary(self) -> Summary:
+        rng = np.random.default_rng(self.seed)
+        groups = np.unique([row.group for row in self.rows], return_inverse=True)[1]
+        of_class = np.array([_per_class(scores) for scores in self.scores])
+        of_foreground = np.array([_foreground(scores) for scores in self.scores])
+        of_pixels = np.array([(scores.pixel_accuracy, scores.pixel_error) for scores in self.scores])
+        accuracy, error = _figures(of_pixels, (self.pooled.pixel_accuracy, self.pooled.pixel_error), groups, rng)
+        return Summary(
+            images=len(self.rows),
+            groups=len(np.unique(groups)),
+            classes=tuple(
+                _class_figures(name, of_class[:, number], _per_class(self.pooled)[number], groups, rng)
+                for number, name in enumerate(self.class_names)
+            ),
+            foreground=_class_figures("foreground mean", of_foreground, _foreground(self.pooled), groups, rng),
+            pixel_accuracy=accuracy,
+            pixel_error=error,
+        )
 
 
 def figure_of(values: Sequence[float], groups: Sequence[str], pooled: float, *, seed: int = 0) -> Figure:
