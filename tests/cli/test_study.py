@@ -48,7 +48,7 @@ def test_a_study_is_made_and_shown(done):
         assert words in result.stderr
     for words in (
         "Is the long skip worth anything?",
-        "copy scores 0.",
+        "than none",
         "With one seed, nothing here",
         str(out / REPORT),
     ):

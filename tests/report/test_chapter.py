@@ -18,6 +18,11 @@ def test_everything_stands_in_its_order(read):
     assert "svg" in page.tags
 
 
+def test_a_column_of_words_stands_on_the_left(read):
+    page = read(Chapter("?", [], grids=[Grid(("a", "b", "c"), [("1", "2", "3")], worded=("c",))]).section()[1])
+    assert [tag for tag, name, value in page.attributes if (name, value) == ("class", "name")] == ["th", "td"]
+
+
 def test_what_is_empty_is_left_out(read):
     assert read(Chapter("Why?", ["Because."]).section()[1]).tags == ["p"]
 

@@ -10,10 +10,14 @@ from ushape.report.markup import escaped
 
 @dataclass(frozen=True)
 class Grid:
-    """A plain table: a title for each column, and rows of as many texts, the first of which is what the row is of."""
+    """A plain table: a title for each column, and rows of as many texts, the first of which is what the row is of.
+
+    worded: titles of further columns that hold words in place of figures.
+    """
 
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
+    worded: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.titles) for row in self.rows), self
@@ -42,9 +46,14 @@ class Chapter:
 
 
 def _table(grid: Grid) -> str:
-    head = "".join(f'<th scope="col">{escaped(title)}</th>' for title in grid.titles)
-    rows = "".join(
-        f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
-        for name, *cells in grid.rows
-    )
+    looks = [' class="name"' if title in grid.worded else "" for title in grid.titles]
+    columns = list(zip(looks, grid.titles, strict=True))
+    head = "".join(f'<th scope="col"{look}>{escaped(title)}</th>' for look, title in columns)
+    rows = "".join(f"<tr>{_row(row, looks)}</tr>" for row in grid.rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _row(row: Sequence[str], looks: Sequence[str]) -> str:
+    cells = zip(looks[1:], row[1:], strict=True)
+    first = f'<th scope="row">{escaped(row[0])}</th>'
+    return first + "".join(f"<td{look}>{escaped(cell)}</td>" for look, cell in cells)

@@ -9,9 +9,19 @@ from ushape.compare.results import TITLES
 from ushape.compare.spread import Spread
 from ushape.report.chapter import Chapter, Grid
 from ushape.report.charts import Dot, Series, dot_chart, line_chart
-from ushape.study.bands import BANDS, EDGES_PX, band_names
-from ushape.study.cuts import Place
-from ushape.study.findings import GRADIENT, RESIDUAL, SPEED, USED, WHERE, WORTH, findings, place_name, spread_in_words
+from ushape.study.bands import BANDS, band_names
+from ushape.study.findings import (
+    GRADIENT,
+    RESIDUAL,
+    SPEED,
+    USED,
+    WHERE,
+    WORTH,
+    findings,
+    place_name,
+    signed,
+    spread_in_words,
+)
 from ushape.study.results import MILESTONE, Measure, OfSeeds, SkipResults, When
 from ushape.study.variants import REFERENCE, WIDER
 
@@ -21,7 +31,7 @@ _TWO_SKIPS = (
     "ResNet's is short: around the two convolutions of a block, it adds what the block was given to what it makes. The "
     "first brings the decoder what the way through the bottom has lost; the second lets deep networks learn."
 )
-_MIDDLES_PX = [(a + b) / 2 for a, b in zip((0, *EDGES_PX), (*EDGES_PX, 2 * EDGES_PX[-1]), strict=True)]
+_BANDS_IN_WORDS = f"outside < 0 < inside; ±1 is {band_names()[0]} from the border, … ±{BANDS} is {band_names()[-1]}"
 
 
 def chapters(results: SkipResults) -> list[Chapter]:
@@ -52,7 +62,7 @@ def _two_skips(results: SkipResults) -> Chapter:
         "copied beside another doubles what the next convolution is given, so that a network without copies has fewer "
         "parameters at equal width; the wider ones have as many. ResNet's shortcuts have no parameters here: channels "
         "that both ends have pass, new ones are 0, and of [copy, what comes up] it is the copy that passes.",
-        grids=[Grid(titles, rows)],
+        grids=[Grid(titles, rows, worded=("what it is",))],
     )
 
 
@@ -78,11 +88,11 @@ def _worth(results: SkipResults, answers: Sequence[str]) -> Chapter:
 
 
 def _where(results: SkipResults, answers: Sequence[str]) -> Chapter:
-    places = [-x for x in reversed(_MIDDLES_PX)] + _MIDDLES_PX
+    places = [float(n) for n in range(-BANDS, BANDS + 1)]
     lines, grids = [], []
     for name in _of_equal_width(results):
         outside, inside = results.band_rates(name)
-        lines.append(Series(name, places, [100 * rate for rate in (*reversed(outside), *inside)]))
+        lines.append(Series(name, places, [100 * rate for rate in (*reversed(outside), math.nan, *inside)]))
     for side, words in enumerate(("outside", "inside")):
         rows = [
             (name, *(_percent(results.band_rates(name)[side, b], _apart(results, name, side, b)) for b in range(BANDS)))
@@ -94,8 +104,8 @@ def _where(results: SkipResults, answers: Sequence[str]) -> Chapter:
         answers,
         "The share of wrong pixels by their distance from the true border, of all test images; touching objects are "
         f"set apart as in training. Below it, by how much it is above that of {REFERENCE}, as a mean over images, "
-        "with its interval; * marks what is distinguishable. A band's last is drawn at 24 px.",
-        [("Wrong pixels", line_chart(lines, x_label="px from the true border: outside < 0 < inside", y_label="%"))],
+        "with its interval; * marks what is distinguishable.",
+        [("Wrong pixels", line_chart(lines, x_label=f"band: {_BANDS_IN_WORDS}", y_label="%"))],
         grids,
     )
 
@@ -152,7 +162,7 @@ def _convergence(results: SkipResults, answers: Sequence[str]) -> Chapter:
 
 def _used(results: SkipResults, answers: Sequence[str]) -> Chapter:
     names = [name for name in results.names if any(place.kind == "long" for place in results.places(name))]
-    charts, grids = _of_cuts(results, names, ("long",), "the long skip of level")
+    charts, grids = _of_cuts(results, names, ("long",), "the long skip at level")
     return Chapter(
         USED,
         answers,
@@ -177,31 +187,35 @@ def _residual(results: SkipResults, answers: Sequence[str]) -> Chapter:
 _HOW_CUT = (
     "By how much the Dice of a trained network falls when one skip is cut as it predicts: each channel of what it "
     "carries is replaced by its own mean, so that the next layer is told how strong it is, but nothing of where. The "
-    "network was not trained without it: what it loses tells what it leans on, not what it would have learned instead."
+    "network was not trained without it: what it loses tells what it leans on, not what it would have learned instead. "
+    "In the table the mean, its interval over images and seeds, each seed; * marks what is distinguishable from 0."
 )
 
 
 def _of_cuts(
     results: SkipResults, names: Sequence[str], kinds: Sequence[str], x_label: str
 ) -> tuple[list[tuple[str, str]], list[Grid]]:
-    """A line per network, and a table of its own for each."""
-    lines, grids = [], []
-    for name in names:
-        drops = [(place, results.drop(name, place)) for place in results.places(name) if place.kind in kinds]
-        means = [math.nan if of is None else of.mean for _, of in drops]
-        if name in _of_equal_width(results):
-            lines.append(Series(name, [float(n + 1) for n in range(len(means))], means))
-        rows = [_drop_row(place, of) for place, of in drops]
-        grids.append(Grid((name, "Dice lost", "95 % interval", "each seed", "distinguishable"), rows))
-    charts = [("Dice lost without one skip", line_chart(lines, x_label=x_label, y_label="Dice lost"))] if lines else []
-    return charts, grids
+    """A line, and a column, for each network."""
+    if not names:
+        return [], []
+    places = [place for place in results.places(names[0]) if place.kind in kinds]
+    drops = {name: [results.drop(name, place) for place in places] for name in names}
+    lines = [
+        Series(name, [n + 1.0 for n in range(len(places))], [math.nan if of is None else of.mean for of in drops[name]])
+        for name in _of_equal_width(results)
+        if name in names
+    ]
+    rows = [(place_name(place), *(_lost(drops[name][n]) for name in names)) for n, place in enumerate(places)]
+    charts = [("Dice lost without one skip", line_chart(lines, x_label=x_label, y_label="Dice lost"))]
+    return charts, [Grid(("Dice lost without", *names), rows)]
 
 
-def _drop_row(place: Place, drop: Spread | None) -> tuple[str, ...]:
+def _lost(drop: Spread | None) -> str:
     if drop is None:
-        return place_name(place), "–", "", "", ""
-    seeds = ", ".join(f"{seed:.3f}" for seed in drop.seeds)
-    return place_name(place), f"{drop.mean:.3f}", _interval(drop), seeds, "yes" if drop.is_distinguishable else "no"
+        return "–"
+    seeds = f"; {', '.join(signed(seed) for seed in drop.seeds)}" if len(drop.seeds) > 1 else ""
+    interval = "" if math.isnan(drop.low) else f" ({signed(drop.low)} to {signed(drop.high)})"
+    return f"{signed(drop.mean)}{interval}{seeds}{' *' * drop.is_distinguishable}"
 
 
 def _of_equal_width(results: SkipResults) -> list[str]:
@@ -222,8 +236,9 @@ def _percent(rate: float, apart: Spread | None) -> str:
         return "–"
     if apart is None:
         return f"{rate:.1%}"
-    interval = "" if math.isnan(apart.low) else f" ({100 * apart.low:+.1f} to {100 * apart.high:+.1f})"
-    return f"{rate:.1%}; {100 * apart.mean:+.1f}{interval}{' *' * apart.is_distinguishable}"
+    mean, low, high = (f"{100 * share:+.1f}".replace("-", "−") for share in (apart.mean, apart.low, apart.high))
+    interval = "" if math.isnan(apart.low) else f" ({low} to {high})"
+    return f"{rate:.1%}; {mean}{interval}{' *' * apart.is_distinguishable}"
 
 
 def _interval(spread: Spread) -> str:

@@ -26,15 +26,14 @@ USED = "Which of its long skips does a trained network use?"
 RESIDUAL = "And ResNet's shortcuts?"
 
 _SIDES = ("outside", "inside")
-_PATHS = {"long": "the long skip", "down": "the shortcut on the way down", "up": "the shortcut on the way up"}
+_KINDS = {"long": "the long skip", "down": "the shortcut on the way down", "up": "the shortcut on the way up"}
 
 
 def findings(results: SkipResults) -> dict[str, list[str]]:
     """Each question, and what may be said of it."""
-    names = results.names
     return {
         WORTH: of_worth(results),
-        WHERE: [f for name in names if name != REFERENCE for f in of_bands(results, name)],
+        WHERE: of_bands(results),
         GRADIENT: of_gradients(results),
         SPEED: [*of_convergence(results, "step"), *of_convergence(results, "seconds")],
         USED: of_cuts(results, ("long",)),
@@ -66,25 +65,14 @@ def of_residual(results: SkipResults) -> list[str]:
     return [_compared(results, *pair) for pair in pairs if set(pair) <= set(results.names)]
 
 
-def of_bands(results: SkipResults, name: str) -> list[str]:
-    """Where in the image a network errs more than the reference, or less."""
-    apart = {(side, band): results.band_difference(name, side, band) for side in (0, 1) for band in range(BANDS)}
-    told = {at: of for at, of in apart.items() if of is not None and of.is_distinguishable}
-    silent = sum(of is not None for of in apart.values()) - len(told)
-    if not told:
-        return [f"In no band can {name} be told from {REFERENCE} on these images."]
-    ours, theirs = results.band_rates(name), results.band_rates(REFERENCE)
-    found = []
-    for more, words in ((True, "more"), (False, "fewer")):
-        here = [
-            f"{band_names()[band]} {_SIDES[side]} ({ours[side, band]:.1%} instead of {theirs[side, band]:.1%})"
-            for (side, band), of in told.items()
-            if (of.mean > 0) == more
-        ]
-        if here:
-            found.append(f"{name} has {words} wrong pixels than {REFERENCE}: {_joined(here)}.")
+def of_bands(results: SkipResults) -> list[str]:
+    """Where in the image each network errs more than the reference, or less."""
+    others = [name for name in results.names if name != REFERENCE]
+    told = {name: sentences for name in others if (sentences := _bands_of(results, name))}
+    silent = [name for name in others if name not in told]
+    found = [sentence for sentences in told.values() for sentence in sentences]
     if silent:
-        found.append(f"In the other {counted(silent, 'band')} of {name} these images tell no difference.")
+        found.append(f"In no band can {_joined(silent, last='or')} be told from {REFERENCE} on these images.")
     return found
 
 
@@ -122,29 +110,53 @@ def of_convergence(results: SkipResults, by: Measure) -> list[str]:
 def of_cuts(results: SkipResults, kinds: Sequence[str]) -> list[str]:
     """Which of its skips of these kinds each network leans on."""
     with_some = [name for name in results.names if any(place.kind in kinds for place in results.places(name))]
-    return [sentence for name in with_some for sentence in _cuts_of(results, name, kinds)]
+    told = {name: sentence for name in with_some if (sentence := _cuts_of(results, name, kinds))}
+    silent = [name for name in with_some if name not in told]
+    found = list(told.values())
+    if silent:
+        found.append(f"Of {_joined(silent, last='or')} no single one can be told to matter on these images.")
+    return found
 
 
 def place_name(place: Place) -> str:
     """
     >>> place_name(Place("long", 0))
-    'the long skip of level 1'
+    'the long skip at level 1'
     """
-    return f"{_PATHS[place.kind]} of level {place.level + 1}"
+    return f"{_KINDS[place.kind]} at level {place.level + 1}"
 
 
-def _cuts_of(results: SkipResults, name: str, kinds: Sequence[str]) -> list[str]:
-    drops = {place: results.drop(name, place) for place in results.places(name) if place.kind in kinds}
-    told = [(place, of) for place, of in drops.items() if of is not None and of.is_distinguishable]
-    falls = sorted((pair for pair in told if pair[1].mean > 0), key=lambda pair: -pair[1].mean)
-    if not falls:
-        return [f"No single skip of {name} can be told to matter on these images."]
-    words = [f"{place_name(place)}: {of.mean:.3f} ({of.low:.3f} to {of.high:.3f})" for place, of in falls]
-    silent = [place_name(place) for place, of in drops.items() if place not in dict(falls)]
-    found = [f"{name} loses Dice without {_joined(words, '; ')}."]
-    if silent:
-        found.append(f"Of {_joined(silent)} of {name} no loss can be told.")
+def _bands_of(results: SkipResults, name: str) -> list[str]:
+    """Empty where nothing can be told."""
+    apart = {(side, band): results.band_difference(name, side, band) for side in (0, 1) for band in range(BANDS)}
+    told = {at: of for at, of in apart.items() if of is not None and of.is_distinguishable}
+    ours, theirs = results.band_rates(name), results.band_rates(REFERENCE)
+    found = []
+    for more, words in ((True, "more"), (False, "fewer")):
+        here = [
+            f"{band_names()[band]} {_SIDES[side]} ({ours[side, band]:.1%} instead of {theirs[side, band]:.1%})"
+            for (side, band), of in told.items()
+            if (of.mean > 0) == more
+        ]
+        if here:
+            found.append(f"{name} has {words} wrong pixels than {REFERENCE}: {_joined(here)}.")
+    silent = sum(of is not None for of in apart.values()) - len(told)
+    if found and silent:
+        found.append(f"In the other {counted(silent, 'band')} of {name} these images tell no difference.")
     return found
+
+
+def _cuts_of(results: SkipResults, name: str, kinds: Sequence[str]) -> str:
+    """Empty where nothing can be told."""
+    drops = {place: results.drop(name, place) for place in results.places(name) if place.kind in kinds}
+    told = [(place, of) for place, of in drops.items() if of is not None and of.is_distinguishable and of.mean > 0]
+    words = [
+        f"{place_name(place)}, {of.mean:.3f} ({of.low:.3f} to {of.high:.3f})"
+        for place, of in sorted(told, key=lambda pair: -pair[1].mean)
+    ]
+    rest = len(drops) - len(told)
+    silent = f"; of the other {counted(rest, 'skip')} no loss can be told" if rest else ""
+    return f"{name} loses Dice without {_joined(words, '; ')}{silent}." if words else ""
 
 
 def _compared(results: SkipResults, name: str, other: str) -> str:
@@ -154,18 +166,21 @@ def _compared(results: SkipResults, name: str, other: str) -> str:
         return f"{name} and {other} have no seed in common, and cannot be compared."
     scores = [results.scored.spread(results.standing(of), results.scored.primary).mean for of in (name, other)]
     sizes = [results.standing(of).cost.parameters for of in (name, other)]
-    title = TITLES[results.scored.primary]
-    beside = f"{name} scores {scores[0]:.3f} ({title}; {sizes[0]:,} parameters), {other} {scores[1]:.3f} ({sizes[1]:,})"
-    verdict = "can be told" if apart.is_distinguishable else "cannot be told from chance"
-    return f"{beside}. The difference, {spread_in_words(apart)}, {verdict}."
+    figures = (
+        f"{scores[0]:.3f} against {scores[1]:.3f} ({TITLES[results.scored.primary]}; {sizes[0]:,} and {sizes[1]:,} "
+        f"parameters), a difference of {spread_in_words(apart)}."
+    )
+    if not apart.is_distinguishable:
+        return f"Whether {name} scores higher or lower than {other} cannot be told: {figures}"
+    return f"{name} scores {'higher' if apart.mean > 0 else 'lower'} than {other}: {figures}"
 
 
 def spread_in_words(apart: Spread) -> str:
     """A difference with its interval over images and what each seed had."""
-    interval = "" if math.isnan(apart.low) else f"95 % interval {_signed(apart.low)} to {_signed(apart.high)}"
-    each = f"with each seed {', '.join(_signed(of) for of in apart.seeds)}" if len(apart.seeds) > 1 else ""
+    interval = "" if math.isnan(apart.low) else f"95 % interval {signed(apart.low)} to {signed(apart.high)}"
+    each = f"with each seed {', '.join(signed(of) for of in apart.seeds)}" if len(apart.seeds) > 1 else ""
     aside = "; ".join(filter(None, [interval, each]))
-    return f"{_signed(apart.mean)} ({aside})" if aside else _signed(apart.mean)
+    return f"{signed(apart.mean)} ({aside})" if aside else signed(apart.mean)
 
 
 def _no_wider(results: SkipResults) -> str:
@@ -189,13 +204,17 @@ def _each(values: Sequence[float], form: str) -> str:
     return ", ".join(f"{value:{form}}" for value in values)
 
 
-def _signed(number: float) -> str:
+def signed(number: float) -> str:
+    """
+    >>> signed(-0.5)
+    '−0.500'
+    """
     return f"{number:+.3f}".replace("-", "−")
 
 
-def _joined(names: Sequence[str], comma: str = ", ") -> str:
+def _joined(names: Sequence[str], comma: str = ", ", last: str = "and") -> str:
     """
     >>> _joined(["a", "b", "c"])
     'a, b and c'
     """
-    return " and ".join(filter(None, [comma.join(names[:-1]), names[-1]]))
+    return f" {last} ".join(filter(None, [comma.join(names[:-1]), names[-1]]))
