@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from ushape.predict.objects import find_objects
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _LARGEST_TILE = 2048  # pixels of input a side: beyond, a tile saves next to nothing and progress gets coarse
 _ROWS_AT_A_TIME = 512
+_MEASURED: WeakKeyDictionary[Segmenter, float] = WeakKeyDictionary()  # a second's work for U²-Net, asked per image
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,12 @@ def bytes_per_pixel(model: Segmenter) -> float:
     them for the copies that wait for the expanding path, and four times the image and the answer, which flips turn and
     add up. What passes really take, by benchmarks/prediction_memory.py, is 40 to 95 % of this.
     """
+    if model not in _MEASURED:
+        _MEASURED[model] = _measured(model)
+    return _MEASURED[model]
+
+
+def _measured(model: Segmenter) -> float:
     sizes: list[tuple[int, int]] = []
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
