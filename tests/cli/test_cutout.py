@@ -62,6 +62,17 @@ def test_a_run_of_ours_cuts_out_too(ushape, run, cells, tmp_path):
     assert mode_of(tmp_path / "out" / "cells_000.png") == "RGBA"
 
 
+def test_a_u2net_trained_here_segments_and_cuts_out(ushape, cells, tmp_path):
+    run, image = tmp_path / "run", cells / "images" / "cells_000.png"
+    trained = ushape("train", cells, "--out", run, "--model", "u2netp", "--width", "4", "--steps", "2")
+    assert trained.exit_code == 0, trained.stderr
+    proof = ushape("predict", run, image, "--out", tmp_path / "masks", "--prove")
+    assert "9 tiles of 32 px" in proof.stdout and "the same answer" in proof.stdout
+    about = json.loads(ushape("cutout", image, "--weights", run, "--out", tmp_path / "out", "--json").stdout)
+    assert about["network"] == "u2netp"
+    assert open_image(tmp_path / "out" / "cells_000.png").shape == open_image(image).shape
+
+
 def test_of_many_only_the_first_are_listed(ushape, run, cells, tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
