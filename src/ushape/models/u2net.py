@@ -44,7 +44,7 @@ _MOST_CHANNELS = 8192  # of the lowest level, where the published network has 51
 class U2Net(Segmenter):
     """(N, in_channels, H, W) image of any size → (N, classes, H, W) logits.
 
-    width: channels of En1; all others are in proportion to it, as in the table of Fig. 5. A multiple of 4.
+    width: channels of En1; all others are in proportion to it, as in the paper's table. A multiple of 4.
 
     `outputs` are seven, all as large as the image: the answer, which a 1×1 convolution makes of the six side outputs,
     and these, from the finest down. As published, one class: the logit of what is salient.
