@@ -428,6 +428,10 @@ def test_a_loss_that_the_plan_for_objects_contradicts(data, tmp_path):
 def test_a_recipe_that_is_not_there(data, tmp_path, name):
     message = refused("train", data, "--out", tmp_path / "run", "--recipe", name)
     said(
-        message, (f"{name} cannot be read", "Give the path of a recipe in TOML, or the name of one of ours: unet-2015")
+        message,
+        (
+            f"{name} cannot be read",
+            "Give the path of a recipe in TOML, or the name of one of ours: fcn-2015, fcn-from-scratch, unet-2015",
+        ),
     )
     assert not (tmp_path / "run").exists()
