@@ -25,7 +25,7 @@ def tiny(name: str, **options: Any) -> Entrant:
 ENTRANTS = (tiny("copy"), tiny("add", skip="add"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _few_resamples() -> Iterator[None]:
     """Every validation has intervals of its own, which take longer than trainings as small as these."""
     with pytest.MonkeyPatch.context() as patch:
