@@ -76,14 +76,12 @@ class SkipStudy:
         cells = {(cell.entrant.name, cell.seed): cell for cell in self.comparison.cells}
         with closing(cast("Generator[ComparisonEvent]", self.comparison.events())) as events:
             for event in events:
+                if isinstance(event, CellBegun | CellEnded):  # before one begins: a study may have been stopped between
+                    yield from self._analysed_all(event.progress)
                 if isinstance(event, CellBegun):
                     _forget(cells[event.entrant, event.seed])
                 yield event
-                if isinstance(event, CellEnded):
-                    outcome = event.outcome
-                    yield from self._analysed(cells[outcome.entrant, outcome.seed], event.progress)
-        for cell in cells.values():  # of a study that was stopped between training and looking
-            yield from self._analysed(cell, 1.0)
+        yield from self._analysed_all(1.0)
 
     def complete_seeds(self) -> list[int]:
         """The seeds with which every variant is trained, scored and looked into."""
@@ -115,10 +113,13 @@ class SkipStudy:
             raise TrainingError(f"The U-Net that all others are compared to could not be trained: {lost}")
         return SkipResults(tuple(v for v in self.variants if analyses[v.name]), scored, analyses)
 
+    def _analysed_all(self, progress: float) -> Iterator[Analysing]:
+        """Look into every network that is trained and was not yet."""
+        for cell in self.comparison.cells:
+            if cell.done and not _is_analysed(cell):
+                yield from self._analysed(cell, progress)
+
     def _analysed(self, cell: Cell, progress: float) -> Iterator[Analysing]:
-        """Look into a network that is trained and was not yet."""
-        if _is_analysed(cell):
-            return
         trained = checkpoint.read(cell.folder, self.comparison.device)
         found = analysed(
             trained,
