@@ -1,4 +1,4 @@
-"""A study under way: looked into as soon as trained, gone on with where it stopped, no result where there is none."""
+"""A study under way: looked into as soon as trained, gone on with where it stopped, without result if there is none."""
 
 from __future__ import annotations
 
