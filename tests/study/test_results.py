@@ -25,6 +25,7 @@ def test_equal_networks_are_not_told_apart(made_results):
 
 def test_rates_of_bands_are_of_all_pixels_of_all_images(made_results):
     results = made_results(errors={"none": [300, 200, 100, 50, 50, 50]})
+    assert (results.band_pixels() == 8 * 1000).all()
     extra = 0.007  # the images have 0 to 14 more wrong pixels of 1000
     assert results.band_rates("copy").tolist() == [pytest.approx([0.05 + extra] * BANDS)] * 2
     assert results.band_rates("none")[1] == pytest.approx([r + extra for r in (0.3, 0.2, 0.1, 0.05, 0.05, 0.05)])

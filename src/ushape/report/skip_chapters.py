@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from ushape.compare.results import TITLES
 from ushape.compare.spread import Spread
 from ushape.report.chapter import Chapter, Grid
@@ -31,6 +33,7 @@ _TWO_SKIPS = (
     "ResNet's is short: around the two convolutions of a block, it adds what the block was given to what it makes. The "
     "first brings the decoder what the way through the bottom has lost; the second lets deep networks learn."
 )
+_FEWEST_DRAWN = 100  # pixels of a band
 _BANDS_IN_WORDS = f"outside < 0 < inside; ±1 is {band_names()[0]} from the border, … ±{BANDS} is {band_names()[-1]}"
 
 
@@ -60,8 +63,8 @@ def _two_skips(results: SkipResults) -> Chapter:
         [_TWO_SKIPS],
         "All are one U-Net, padded, with batch normalisation and without dropout, but for its skips. A map that is "
         "copied beside another doubles what the next convolution is given, so that a network without copies has fewer "
-        "parameters at equal width; the wider ones have as many. ResNet's shortcuts have no parameters here: channels "
-        "that both ends have pass, new ones are 0, and of [copy, what comes up] it is the copy that passes.",
+        "parameters at equal width; the wider ones come nearest to as many. ResNet's shortcuts have no parameters: "
+        "channels that both ends have pass, new ones are 0, and of [copy, what comes up] it is the copy that passes.",
         grids=[Grid(titles, rows, worded=("what it is",))],
     )
 
@@ -88,23 +91,24 @@ def _worth(results: SkipResults, answers: Sequence[str]) -> Chapter:
 
 
 def _where(results: SkipResults, answers: Sequence[str]) -> Chapter:
-    places = [float(n) for n in range(-BANDS, BANDS + 1)]
+    places, pixels = [float(n) for n in range(-BANDS, BANDS + 1)], results.band_pixels()
     lines, grids = [], []
     for name in _of_equal_width(results):
-        outside, inside = results.band_rates(name)
-        lines.append(Series(name, places, [100 * rate for rate in (*reversed(outside), math.nan, *inside)]))
+        rates = np.where(pixels < _FEWEST_DRAWN, math.nan, results.band_rates(name))
+        lines.append(Series(name, places, [100 * rate for rate in (*reversed(rates[0]), math.nan, *rates[1])]))
     for side, words in enumerate(("outside", "inside")):
         rows = [
             (name, *(_percent(results.band_rates(name)[side, b], _apart(results, name, side, b)) for b in range(BANDS)))
             for name in results.names
         ]
-        grids.append(Grid((f"wrong pixels {words}", *band_names()), rows))
+        sizes = ("pixels in the band", *(f"{count:,}" for count in pixels[side]))
+        grids.append(Grid((f"wrong pixels {words}", *band_names()), [sizes, *rows]))
     return Chapter(
         WHERE,
         answers,
         "The share of wrong pixels by their distance from the true border, of all test images; touching objects are "
-        f"set apart as in training. Below it, by how much it is above that of {REFERENCE}, as a mean over images, "
-        "with its interval; * marks what is distinguishable.",
+        f"set apart as in training. After it, by how much it is above that of {REFERENCE}, as a mean over images, "
+        f"with its interval; * marks what is distinguishable. Not drawn: bands of fewer than {_FEWEST_DRAWN} pixels.",
         [("Wrong pixels", line_chart(lines, x_label=f"band: {_BANDS_IN_WORDS}", y_label="%"))],
         grids,
     )
@@ -236,7 +240,7 @@ def _percent(rate: float, apart: Spread | None) -> str:
         return "–"
     if apart is None:
         return f"{rate:.1%}"
-    mean, low, high = (f"{100 * share:+.1f}".replace("-", "−") for share in (apart.mean, apart.low, apart.high))
+    mean, low, high = (signed(100 * share, 1) for share in (apart.mean, apart.low, apart.high))
     interval = "" if math.isnan(apart.low) else f" ({low} to {high})"
     return f"{rate:.1%}; {mean}{interval}{' *' * apart.is_distinguishable}"
 

@@ -62,7 +62,7 @@ def _facts(study: SkipStudy, results: SkipResults) -> list[tuple[str, str]]:
     patches = f"batches of {training.batch} patches of {training.output_size} px"
     rate = f"{training.optimiser}, rate {training.learning_rate:g}, {training.schedule}, {training.loss}"
     return [
-        ("images", f"{compared.data} ({compared.found.layout}); groups: {compared.found.grouping}"),
+        ("images", f"{compared.data} ({compared.found.layout}); {compared.found.grouping}"),
         ("classes", f"{', '.join(compared.annotation.labels.names)} ({compared.annotation.task})"),
         ("division", f"{compared.division.rule}; the same for all"),
         ("seeds", f"{', '.join(map(str, results.scored.seeds))}; of each the same split and patches for all"),
@@ -78,6 +78,7 @@ def _notes(study: SkipStudy, results: SkipResults) -> list[str]:
     missing = len(study.comparison.seeds) - len(scored.seeds)
     return [
         "One recipe trains all, tuned for none of them: a network that it suits less might do better by its own.",
+        "All of it is of this budget: a network whose validation still rises at its end might catch up with more.",
         "The best network of each training was chosen on validation images; no test image took part in any.",
         *scored.limits(),
         *([f"{counted(missing, 'seed')} is not complete, and counts nowhere here."] if missing else []),

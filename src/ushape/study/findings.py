@@ -68,9 +68,9 @@ def of_residual(results: SkipResults) -> list[str]:
 def of_bands(results: SkipResults) -> list[str]:
     """Where in the image each network errs more than the reference, or less."""
     others = [name for name in results.names if name != REFERENCE]
-    told = {name: sentences for name in others if (sentences := _bands_of(results, name))}
+    told = {name: sentence for name in others if (sentence := _bands_of(results, name))}
     silent = [name for name in others if name not in told]
-    found = [sentence for sentences in told.values() for sentence in sentences]
+    found = list(told.values())
     if silent:
         found.append(f"In no band can {_joined(silent, last='or')} be told from {REFERENCE} on these images.")
     return found
@@ -83,8 +83,8 @@ def of_gradients(results: SkipResults) -> list[str]:
         if {name, other} <= set(results.names):
             before, after = (_times(results.gradient_ratio(name, other, when)) for when in ("before", "after"))
             found.append(
-                f"In the topmost level of {name} the gradient that arrives is, beside that of {other}, {before} before "
-                f"the training, and {after} after it."
+                f"Seed by seed, the gradient that arrives in the topmost level of {name} is {before} as strong as in "
+                f"{other} before the training, and {after} after it."
             )
     return found
 
@@ -94,17 +94,18 @@ def of_convergence(results: SkipResults, by: Measure) -> list[str]:
     if math.isnan(results.milestone):
         return []
     form = "at step {:.0f}" if by == "step" else "after {:.0f} s"
-    found = []
+    reached, never = [], []
     for name in results.names:
         times = results.reaching(name, by)
-        never = f"not in {times.missing} of {counted(len(times.seeds) + times.missing, 'training')}"
-        if not times.seeds:
-            found.append(f"{name} {never}")
-            continue
         each = f" ({_each(times.seeds, '.0f')})" if len(times.seeds) > 1 else ""
-        missing = f", {never}" if times.missing else ""
-        found.append(f"{name} {form.format(times.mean)}{each}{missing}")
-    return [f"A score of {results.milestone:.3f} in validation was reached by {_joined(found, '; ')}."]
+        part = f" in {len(times.seeds)} of {len(times.seeds) + times.missing} trainings" if times.missing else ""
+        if times.seeds:
+            reached.append(f"{name} {form.format(times.mean)}{each}{part}")
+        else:
+            never.append(name)
+    by_whom = " by " + _joined(reached, "; ") if reached else ""
+    not_by = f"{', and' * bool(reached)} by no training of {_joined(never, last='or')}" if never else ""
+    return [f"A score of {results.milestone:.3f} in validation was reached{by_whom}{not_by}."]
 
 
 def of_cuts(results: SkipResults, kinds: Sequence[str]) -> list[str]:
@@ -114,7 +115,7 @@ def of_cuts(results: SkipResults, kinds: Sequence[str]) -> list[str]:
     silent = [name for name in with_some if name not in told]
     found = list(told.values())
     if silent:
-        found.append(f"Of {_joined(silent, last='or')} no single one can be told to matter on these images.")
+        found.append(f"In {_joined(silent, last='or')} no single one can be told to matter on these images.")
     return found
 
 
@@ -126,24 +127,22 @@ def place_name(place: Place) -> str:
     return f"{_KINDS[place.kind]} at level {place.level + 1}"
 
 
-def _bands_of(results: SkipResults, name: str) -> list[str]:
+def _bands_of(results: SkipResults, name: str) -> str:
     """Empty where nothing can be told."""
     apart = {(side, band): results.band_difference(name, side, band) for side in (0, 1) for band in range(BANDS)}
     told = {at: of for at, of in apart.items() if of is not None and of.is_distinguishable}
-    ours, theirs = results.band_rates(name), results.band_rates(REFERENCE)
     found = []
     for more, words in ((True, "more"), (False, "fewer")):
         here = [
-            f"{band_names()[band]} {_SIDES[side]} ({ours[side, band]:.1%} instead of {theirs[side, band]:.1%})"
+            f"{band_names()[band]} {_SIDES[side]} ({signed(100 * of.mean, 1)} points)"
             for (side, band), of in told.items()
             if (of.mean > 0) == more
         ]
         if here:
-            found.append(f"{name} has {words} wrong pixels than {REFERENCE}: {_joined(here)}.")
+            found.append(f"{words} {_joined(here)}")
     silent = sum(of is not None for of in apart.values()) - len(told)
-    if found and silent:
-        found.append(f"In the other {counted(silent, 'band')} of {name} these images tell no difference.")
-    return found
+    rest = f"; in the other {counted(silent, 'band')} no difference can be told" if silent else ""
+    return f"Of {name}, beside {REFERENCE}, wrong pixels are {'; '.join(found)}{rest}." if found else ""
 
 
 def _cuts_of(results: SkipResults, name: str, kinds: Sequence[str]) -> str:
@@ -155,7 +154,7 @@ def _cuts_of(results: SkipResults, name: str, kinds: Sequence[str]) -> str:
         for place, of in sorted(told, key=lambda pair: -pair[1].mean)
     ]
     rest = len(drops) - len(told)
-    silent = f"; of the other {counted(rest, 'skip')} no loss can be told" if rest else ""
+    silent = f"; of {counted(rest, 'other skip')} no loss can be told" if rest else ""
     return f"{name} loses Dice without {_joined(words, '; ')}{silent}." if words else ""
 
 
@@ -193,23 +192,24 @@ def _no_wider(results: SkipResults) -> str:
 
 
 def _times(ratio: OfSeeds) -> str:
-    """How many times as strong; no direction is named about which the seeds disagree."""
-    each = _each(ratio.seeds, ".2g") or "beyond comparison"
-    if len(ratio.seeds) > 1 and min(ratio.seeds) < 1 < max(ratio.seeds):
-        return f"now stronger, now weaker ({each} times with each seed)"
-    return f"{each} times as strong" + " with each seed" * (len(ratio.seeds) > 1)
+    """How many times; with a warning where the seeds disagree on which of the two is stronger."""
+    if not ratio.seeds:
+        return "beyond comparison"
+    disagree = min(ratio.seeds) < 1 < max(ratio.seeds)
+    times = _joined([f"{seed:.2g}" for seed in ratio.seeds])
+    return f"{times} times{' (on which the seeds disagree)' * disagree}"
 
 
 def _each(values: Sequence[float], form: str) -> str:
     return ", ".join(f"{value:{form}}" for value in values)
 
 
-def signed(number: float) -> str:
+def signed(number: float, decimals: int = 3) -> str:
     """
-    >>> signed(-0.5)
-    '−0.500'
+    >>> signed(-0.5), signed(12.34, 1)
+    ('−0.500', '+12.3')
     """
-    return f"{number:+.3f}".replace("-", "−")
+    return f"{round(number, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
 
 
 def _joined(names: Sequence[str], comma: str = ", ", last: str = "and") -> str:

@@ -72,6 +72,11 @@ class SkipResults:
         mean: NDArray[np.float64] = np.mean(rates, axis=0)
         return mean
 
+    def band_pixels(self) -> NDArray[np.int64]:
+        """(2, BANDS) numbers of pixels, outside and inside, of all test images."""
+        of_images = next(iter(self.analyses[REFERENCE].values())).bands
+        return sum(of_images[1:], of_images[0]).pixels
+
     def band_difference(self, name: str, side: int, band: int) -> Spread | None:
         """By how much the share of wrong pixels in a band, image by image, is above the reference's.
 

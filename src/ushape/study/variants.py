@@ -13,7 +13,7 @@ from ushape.models.unet import Skip, UNet
 
 REFERENCE = "copy"
 WIDER = "-wider"
-"""At the end of the name of a network that is as wide as it takes to have as many parameters as the reference."""
+"""At the end of the name of a network that is so wide as to come nearest to the reference in parameters."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Variant:
 
 
 def variants(width: int) -> tuple[Variant, ...]:
-    """Five networks of equal width; then those with fewer parameters than the first, wide enough to have as many.
+    """Five networks of equal width; then those with fewer parameters than the first, as wide as comes nearest to it.
 
     Where no other width comes nearer, there is nothing to add. RecipeError for a width that cannot be.
     """
@@ -78,5 +78,5 @@ def parameters(variant: Variant) -> int:
 def _as_large(variant: Variant, target: int) -> Variant:
     """The same, so wide that it has most nearly so many parameters."""
     width = nearest_width(target, lambda width: parameters(replace(variant, width=width)), least=variant.width)
-    about = f"{variant.about}; as many parameters as {REFERENCE}"
+    about = f"{variant.about}; of all widths nearest to {REFERENCE} in parameters"
     return replace(variant, name=variant.name + WIDER, about=about, width=width)
