@@ -22,9 +22,11 @@ from ushape.device import Precision, autocast
 from ushape.errors import CheckpointError, RecipeError, TrainingError
 from ushape.models.segmenter import Segmenter
 from ushape.recipe import TrainingRecipe
+from ushape.train.freed_memory import keeping_freed_memory
 from ushape.train.losses import loss
 from ushape.train.optimiser import RunningMean, learning_rate, optimiser
 from ushape.train.validate import Validation
+from ushape.train.weight_gradient import fast_weight_gradients
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
 _BELOW_ANY_SCORE = -1.0
@@ -109,7 +111,8 @@ class Trainer:
         )
         value = float(energy.detach())
         self._check_finite("loss", value)
-        energy.backward()  # type: ignore[no-untyped-call]
+        with fast_weight_gradients(batch.image.device):
+            energy.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
         self._check_finite("gradient", float(norm))
         self.optimiser.step()
@@ -183,13 +186,12 @@ def fit(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Iterator
 
     What comes next follows from the trainer alone, so that a resumed training makes a validation it had yet to make.
     """
-    while True:
-        if _validation_is_due(trainer):
-            yield _validated(trainer, validate)
-        elif trainer.progress < 1:
-            yield trainer.advance()
-        else:
-            return
+    with keeping_freed_memory():
+        while _validation_is_due(trainer) or trainer.progress < 1:
+            if _validation_is_due(trainer):
+                yield _validated(trainer, validate)
+            else:
+                yield trainer.advance()
 
 
 def _validation_is_due(trainer: Trainer) -> bool:
