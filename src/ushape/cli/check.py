@@ -19,7 +19,8 @@ from ushape.data.split import split
 from ushape.device import choose_device
 from ushape.recipe import Recipe
 from ushape.report.preview import write_augmented, write_weights
-from ushape.train.prepare import plan, prepare
+from ushape.train.plan import plan
+from ushape.train.prepare import prepare
 from ushape.train.session import wanted_data, with_budget
 
 

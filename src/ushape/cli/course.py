@@ -17,8 +17,8 @@ from ushape.cli.text import say, say_facts, say_faults
 from ushape.recipe import Recipe
 from ushape.train.choose import ObjectsChosen
 from ushape.train.loop import Event, Stepped
+from ushape.train.plan import plan as chosen
 from ushape.train.prepare import look
-from ushape.train.prepare import plan as chosen
 from ushape.train.run import Run
 from ushape.train.session import wanted_data
 from ushape.train.stages import StageBegun, StagedRun

@@ -8,7 +8,7 @@ from typing import Any
 
 from ushape.checkpoint import Trained
 from ushape.data.pair import counted
-from ushape.train.prepare import Plan
+from ushape.train.plan import Plan
 
 
 def plan_facts(plan: Plan) -> list[tuple[str, str]]:

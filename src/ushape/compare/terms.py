@@ -13,7 +13,7 @@ from ushape.data.annotation import Annotation
 from ushape.data.folder import Survey
 from ushape.errors import RecipeError
 from ushape.recipe import DataRecipe, ModelRecipe, Recipe, merged
-from ushape.train.prepare import plan
+from ushape.train.plan import plan
 from ushape.train.session import wanted_data, with_budget
 
 Tables = Mapping[str, Any]  # Any: settings of every kind, as `ushape.recipe.read` gives them

@@ -10,7 +10,8 @@ from ushape.device import choose_device
 from ushape.errors import CheckpointError, RecipeError
 from ushape.predict.tiled import Predictor, load
 from ushape.recipe import DataRecipe, Recipe, merged, read
-from ushape.train.prepare import look, plan
+from ushape.train.plan import plan
+from ushape.train.prepare import look
 from ushape.train.stages import training
 
 DEFAULT_MINUTES = 15.0
