@@ -95,6 +95,25 @@ def test_a_rule_of_which_something_is_not_said_has_the_default_there(path: Path)
     )
 
 
+def test_the_temperature_comes_back(path: Path):
+    before = trained()
+    checkpoint.write(path, replace(before, labels=replace(before.labels, temperature=1.37)))
+    assert checkpoint.read(path).labels == replace(before.labels, temperature=1.37)
+
+
+def test_a_checkpoint_from_before_there_was_a_temperature_has_1(path: Path):
+    old = rewritten(path, lambda a: a["labels"].pop("temperature"))
+    assert "temperature" not in about(old)["labels"]
+    assert checkpoint.read(old).labels == trained().labels
+    assert checkpoint.read(old).labels.temperature == 1
+
+
+@pytest.mark.parametrize("value", [0, -2.0, "warm", True, None])
+def test_a_temperature_that_cannot_be_is_refused(path: Path, value: Any):
+    with pytest.raises(CheckpointError, match=r"its temperature is .*, which is no number above 0\. Use the version"):
+        checkpoint.read(rewritten(path, lambda a: a["labels"].update(temperature=value)))
+
+
 def test_a_folder_stands_for_its_best_checkpoint(path: Path):
     assert checkpoint.read(path.parent).provenance["step"] == 3
 

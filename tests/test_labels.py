@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -123,3 +125,53 @@ def test_the_one_logit_of_two_classes_is_the_foregrounds():
     assert torch.equal(per_class(logits)[:, 1:], logits) and not per_class(logits)[:, 0].any()
     several = torch.randn(2, 3, 4, 4)
     assert per_class(several) is several
+
+
+def test_a_temperature_divides_the_logits_and_leaves_the_decision_alone():
+    logits = torch.randn(1, 3, 20, 20) * 5
+    plain = LAYERS.probability(logits)
+    for temperature in (0.3, 1.0, 4.0):
+        tempered = replace(LAYERS, temperature=temperature).probability(logits)
+        assert torch.allclose(tempered, torch.softmax(logits / temperature, dim=1), atol=1e-6)
+        assert torch.equal(tempered.argmax(dim=1), plain.argmax(dim=1))
+    flat, steep = (replace(LAYERS, temperature=t).probability(logits).amax(dim=1) for t in (4.0, 0.3))
+    assert (flat < plain.amax(dim=1)).all() and (steep >= plain.amax(dim=1)).all()
+
+
+def test_the_one_logit_of_two_classes_has_a_temperature_too():
+    logits = torch.randn(1, 1, 4, 4) * 5
+    tempered = replace(CELLS, temperature=2.5).probability(logits)
+    assert torch.allclose(tempered[:, 1:], torch.sigmoid(logits / 2.5), atol=1e-6)
+
+
+def test_the_logarithms_of_probabilities_are_logits():
+    logits = torch.randn(1, 3, 4, 4) * 5
+    tempered = replace(LAYERS, temperature=2.5)
+    assert torch.allclose(
+        tempered.probability(LAYERS.probability(logits).log()), tempered.probability(logits), atol=1e-6
+    )
+    certain = torch.tensor([[[[0.0]], [[1.0]]]])
+    assert CELLS.probability(certain.log()).flatten().tolist() == [0.0, 1.0]
+
+
+def test_a_temperature_is_taken_back():
+    logits = torch.randn(1, 3, 9, 9) * 20
+    for temperature in (0.4, 1.0, 3.0):
+        labels = replace(LAYERS, temperature=temperature)
+        before = labels.untempered(labels.probability(logits)[0].numpy())
+        np.testing.assert_allclose(before, LAYERS.probability(logits)[0].numpy(), atol=1e-5)
+
+
+def test_uncertainty_is_the_entropy_in_parts_of_the_largest():
+    probability = np.array([[1, 1 / 3, 0.5], [0, 1 / 3, 0.25], [0, 1 / 3, 0.25]], dtype=np.float32)[:, None]
+    uncertainty = LAYERS.uncertainty(probability)
+    assert uncertainty.dtype == np.float32
+    np.testing.assert_allclose(uncertainty, [[0, 1, 1.5 * np.log(2) / np.log(3)]], atol=1e-6)
+    assert uncertainty.max() <= 1
+    assert Labels(("background",), (0,)).uncertainty(np.ones((1, 2, 2), np.float32)).tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
+def test_a_temperature_is_a_number_above_0(temperature: float):
+    with pytest.raises(AssertionError):
+        replace(CELLS, temperature=temperature)

@@ -6,6 +6,7 @@ A checkpoint opens with no other argument: `read(path)` gives a network that is 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -171,7 +172,15 @@ def _labels(values: Mapping[str, Any]) -> Labels:
         values=tuple(values["values"]),
         ignored_values=tuple(values["ignored_values"]),
         coloured=values["coloured"],
+        temperature=_temperature(values.get("temperature", 1.0)),
     )
+
+
+def _temperature(value: Any) -> float:
+    """1 in checkpoints from before there was one, which changes nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"its temperature is {value!r}, which is no number above 0")
+    return float(value)
 
 
 def _object_rule(values: Any) -> ObjectRule | None:

@@ -1,17 +1,19 @@
 """What the classes are: their names, mask values and colours, and how logits become probabilities and masks.
 
-Softmax, the decision between classes and the ignored value live here and nowhere else.
+Softmax, its temperature, the decision between classes and the ignored value live here and nowhere else.
 """
 
 from __future__ import annotations
 
 import colorsys
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import entr
 from torch import Tensor
 
 IGNORED = 255
@@ -26,6 +28,7 @@ class Labels:
 
     names: one per class. values: what each class is called in the user's mask files, in the same order.
     ignored_values: mask values that mean "do not look here". coloured: mask files are RGB and values are 0xRRGGBB.
+    temperature: what logits are divided by, so that the network is as sure as it is right; fitted after its training.
 
     >>> Labels(("membrane", "cell"), (0, 255)).encode(np.array([[0, 255]])).tolist()
     [[0, 1]]
@@ -35,10 +38,12 @@ class Labels:
     values: tuple[int, ...]
     ignored_values: tuple[int, ...] = field(default=())
     coloured: bool = False
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         assert len(self.names) == len(self.values) == len(set(self.values)), self
         assert 1 <= len(self.names) < IGNORED, self
+        assert 0 < self.temperature < math.inf, self
 
     @property
     def classes(self) -> int:
@@ -71,10 +76,31 @@ class Labels:
     def probability(self, logits: Tensor) -> Tensor:
         """(N, K, h, w) logits → probabilities that sum to 1 over K, in float32 (Section 3 of U-Net 2015: soft-max).
 
-        Of two classes the logits may be one, the foreground's.
+        Of two classes the logits may be one, the foreground's. The temperature makes probabilities flatter (above 1) or
+        steeper; which class is the most probable stays as it is. The logarithms of probabilities are logits too.
         """
         logits = logits.float()
-        return torch.softmax(per_class(logits) if self.classes == 2 else logits, dim=1)
+        logits = per_class(logits) if self.classes == 2 else logits
+        return torch.softmax(logits if self.temperature == 1 else logits / self.temperature, dim=1)
+
+    def untempered(self, probability: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(K, h, w) probabilities → what they would be at temperature 1."""
+        if self.temperature == 1:
+            return probability
+        powers = (probability / probability.max(axis=0)) ** self.temperature
+        before: NDArray[np.floating] = powers / powers.sum(axis=0)
+        return before
+
+    def uncertainty(self, probability: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(K, h, w) probabilities → (h, w): 0 where one class is certain, 1 where all are equally probable.
+
+        Their entropy, divided by its largest value, ln K.
+
+        >>> Labels(("a", "b"), (0, 1)).uncertainty(np.array([[[0.5, 1.0]], [[0.5, 0.0]]])).tolist()
+        [[1.0, 0.0]]
+        """
+        entropy = entr(probability).sum(axis=0) / math.log(max(2, self.classes))
+        return np.clip(entropy, 0, 1).astype(np.float32)
 
     def decide(self, probability: NDArray[np.floating]) -> NDArray[np.uint8]:
         """(K, h, w) probabilities → (h, w) class numbers: the most probable class, the first of equals."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,20 @@ def test_the_network_is_left_as_it_was_found(make_trained: MakeTrained, training
     assert (torch.get_rng_state() == draws).all()
     assert not any(module._forward_hooks for module in trained.model.modules())
     assert all(p.requires_grad and p.grad is None for p in trained.model.parameters())
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_a_temperature_changes_probabilities_and_no_mask(make_trained: MakeTrained, flips: bool):
+    """With flips, the mean of the passes has the temperature, not each pass."""
+    trained, image = make_trained(labels=Labels(("a", "b", "c"), (0, 1, 2))), from_array(noise(30, 24))
+    warm = replace(trained, labels=replace(trained.labels, temperature=2.5))
+    classes, plain = Predictor(trained, flips=flips).whole(image)
+    warm_classes, tempered = Predictor(warm, flips=flips).whole(image)
+    np.testing.assert_array_equal(warm_classes, classes)
+    powers = plain ** (1 / 2.5)
+    np.testing.assert_allclose(tempered, powers / powers.sum(axis=0), atol=1e-5)
+    assert np.abs(tempered - plain).max() > 0.05
+    require_the_law(warm, noise(30, 24), 8, flips=flips)
 
 
 def test_the_recipe_decides_on_flips_unless_told(make_trained: MakeTrained):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -135,12 +135,14 @@ class Predictor:
         x = trained.intensity.tensor(pixels, name)[None].to(trained.model.device)
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(x.device, self.precision), _evaluating(trained.model):
-            exact = mean_over_flips(self._network, x) if self.flips else self._network(x)
+            logits = mean_over_flips(self._one_pass, x).log() if self.flips else trained.model.exact(x)
+            exact = trained.labels.probability(logits)
         answer: NDArray[np.float32] = exact[0].cpu().numpy()
         return answer
 
-    def _network(self, x: Tensor) -> Tensor:
-        return self.trained.labels.probability(self.trained.model.exact(x))
+    def _one_pass(self, x: Tensor) -> Tensor:
+        """Of several: their mean is what the temperature was fitted to, so that it never changes a mask."""
+        return replace(self.trained.labels, temperature=1.0).probability(self.trained.model.exact(x))
 
 
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:
