@@ -10,11 +10,9 @@ import math
 import shlex
 import statistics
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -28,18 +26,17 @@ from ushape.evaluate import Scored, Scoring
 from ushape.images.source import from_array, open_image
 from ushape.predict.tiled import Predictor, load
 from ushape.recipe import Recipe
-from ushape.train.choose import ObjectsChosen
 from ushape.train.diary import read as read_log
-from ushape.train.loop import Event
 from ushape.train.prepare import truths_of
+from ushape.train.resumable import TrainingEvent, train_on
 from ushape.train.run import FILES
-from ushape.train.stages import STAGES, StageBegun, stage_folder, training
+from ushape.train.stages import STAGES, stage_folder
 
 RESULT = "result.json"
 _KEPT = ("recipe.toml", "best.safetensors", "log.csv")
 _TIMES, _TIMED_SECONDS = 5, 10.0  # predictions that are timed, and after how long there is no other
 
-CellEvent = Event | ObjectsChosen | StageBegun | Scored
+CellEvent = TrainingEvent | Scored
 
 
 @dataclass(frozen=True)
@@ -69,21 +66,9 @@ class Cell:
 
         A training that is lost (TrainingError) is a result, too: an outcome that says so, without scores.
         """
-        started = any((self.folder / name).exists() for name in ("state.safetensors", STAGES))
         failure = ""
         try:
-            run = training(
-                data,
-                self.folder,
-                self.recipe,
-                device=device,
-                resume=started,
-                overwrite=not started,
-                command=self._alone,
-            )
-            with closing(cast("Generator[CellEvent]", run.events())) as events:
-                for event in events:
-                    yield run.progress, event
+            yield from train_on(data, self.folder, self.recipe, device=device, command=self._alone)
         except TrainingError as error:
             failure = str(error)
         scores, seconds_per_megapixel = None, None

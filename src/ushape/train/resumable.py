@@ -1,0 +1,31 @@
+"""A training in a folder: begun there, or gone on with, whichever it takes. For those who train several in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from ushape.recipe import Recipe
+from ushape.train.choose import ObjectsChosen
+from ushape.train.loop import Event
+from ushape.train.stages import STAGES, StageBegun, training
+
+TrainingEvent = Event | ObjectsChosen | StageBegun
+
+
+def train_on(
+    data: Path, out: Path, recipe: Recipe, *, device: torch.device, command: str = ""
+) -> Iterator[tuple[float, TrainingEvent]]:
+    """Train to the end, from wherever the training in `out` stopped; each event with the share that is done, 0 … 1.
+
+    Closing the iterator saves the state. What is left of a training that was stopped before it had one makes way.
+    """
+    started = any((out / name).exists() for name in ("state.safetensors", STAGES))
+    run = training(data, out, recipe, device=device, resume=started, overwrite=not started, command=command)
+    with closing(cast("Generator[TrainingEvent]", run.events())) as events:
+        for event in events:
+            yield run.progress, event
