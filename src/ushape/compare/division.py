@@ -55,6 +55,14 @@ def patterns(names: Iterable[str]) -> str:
     return ",".join(_pattern(name) for name in names)
 
 
+def require_told_apart(division: Division) -> None:
+    """DataError, with the names, where the patterns of the training images match others too."""
+    wanted = division.include
+    odd = [pair.name for pair in division.test if _is_meant(pair.name, wanted)]
+    if odd:
+        raise DataError(f"No pattern tells {listed(odd)} from the training images, since commas part patterns. Rename.")
+
+
 def _pattern(name: str) -> str:
     """Commas, which part patterns, and the spaces around a name, which are stripped from one, match as any letter."""
     first, last = len(name) - len(name.lstrip()), len(name.rstrip())
@@ -95,7 +103,4 @@ def _check(division: Division, pairs: Sequence[Pair], test: str) -> None:
             "together are alike, and a score on one would flatter who was trained on another. Name whole groups, "
             "or say with --group-by what belongs together."
         )
-    wanted = division.include
-    odd = [pair.name for pair in tested if _is_meant(pair.name, wanted)]
-    if odd:
-        raise DataError(f"No pattern tells {listed(odd)} from the training images, since commas part patterns. Rename.")
+    require_told_apart(division)

@@ -59,8 +59,8 @@ class Ledger:
     def require_same(self, before: Ledger, out: Path) -> None:
         """CheckpointError, with every difference, where an earlier comparison was begun with something else."""
         differences = [
-            *_of_images("training images", before.training, self.training),
-            *_of_images("test images", before.test, self.test),
+            *image_differences("training images", before.training, self.training),
+            *image_differences("test images", before.test, self.test),
             *(
                 f"{name} was {before.machine.get(name)} and is {now}"
                 for name, now in self.machine.items()
@@ -69,7 +69,7 @@ class Ledger:
         ]
         for entrant, recipe in self.recipes.items():
             if entrant in before.recipes:
-                differences += _of_recipes(entrant, before.recipes[entrant], recipe)
+                differences += recipe_differences(entrant, before.recipes[entrant], recipe)
         if differences:
             raise CheckpointError(
                 f"The comparison in {out} was begun with something else: {'; '.join(differences)}. Go on with what it "
@@ -77,17 +77,21 @@ class Ledger:
             )
 
 
-def check_place(out: Path, *, overwrite: bool) -> None:
-    """OutputError where `out` is a file, or a folder of something else, which is never overwritten."""
+def check_place(out: Path, *, overwrite: bool, ledger: str = LEDGER, kind: str = "comparison") -> None:
+    """OutputError where `out` is a file, or a folder without this ledger, of something else: that is never overwritten.
+
+    kind: what the folder is to hold, in a word.
+    """
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give a folder for the comparison.")
+        raise OutputError(f"{out} is a file; give a folder for the {kind}.")
     held = sorted(path.name for path in out.iterdir()) if out.exists() else []
-    if held and LEDGER not in held:
-        overwritten = "; --overwrite only replaces a comparison" if overwrite else ""
+    if held and ledger not in held:
+        overwritten = f"; --overwrite only replaces a {kind}" if overwrite else ""
         raise OutputError(f"{out} holds something else: {listed(held, most=4)}{overwritten}. Choose another folder.")
 
 
-def _of_images(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+def image_differences(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """What has become of images by name, each with its digest."""
     gone, new = before.keys() - now.keys(), now.keys() - before.keys()
     changed = [name for name in before.keys() & now.keys() if before[name] != now[name]]
     for names, words in ((gone, "are gone"), (new, "are new"), (changed, "have changed")):
@@ -95,14 +99,14 @@ def _of_images(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> 
             yield f"of the {kind} {listed(sorted(names))} {words}"
 
 
-def _of_recipes(entrant: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def recipe_differences(whose: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """Every setting but the names of the images, which have been compared."""
     for table, values in now.items():
         earlier = before.get(table)
         if not isinstance(values, Mapping) or not isinstance(earlier, Mapping):
             if earlier != values:
-                yield f"{table} of {entrant} was {earlier!r} and is {values!r}"
+                yield f"{table} of {whose} was {earlier!r} and is {values!r}"
             continue
         for key, value in values.items():
             if earlier.get(key) != value and (table, key) != ("data", "include"):
-                yield f"{table}.{key} of {entrant} was {earlier.get(key)!r} and is {value!r}"
+                yield f"{table}.{key} of {whose} was {earlier.get(key)!r} and is {value!r}"
