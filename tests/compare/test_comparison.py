@@ -99,7 +99,7 @@ def test_a_lost_training_is_told_and_the_others_go_on(compared, tmp_path, monkey
             raise TrainingError("The loss became nan at step 2.")
         return training(data, out, recipe, **options)
 
-    monkeypatch.setattr("ushape.train.resumable.training", losing)
+    monkeypatch.setattr("ushape.train.continuation.training", losing)
     comparison = compared(tmp_path / "out", seeds=1)
     run(comparison)
     copy, add = comparison.results().standings

@@ -28,7 +28,7 @@ from ushape.predict.tiled import Predictor, load
 from ushape.recipe import Recipe
 from ushape.train.diary import read as read_log
 from ushape.train.prepare import truths_of
-from ushape.train.resumable import TrainingEvent, train_on
+from ushape.train.continuation import TrainingEvent, train_on
 from ushape.train.run import FILES
 from ushape.train.stages import STAGES, stage_folder
 

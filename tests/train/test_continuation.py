@@ -11,7 +11,7 @@ import torch
 
 from ushape import checkpoint
 from ushape.recipe import ModelRecipe, Recipe, Stage, TrainingRecipe
-from ushape.train.resumable import train_on
+from ushape.train.continuation import train_on
 
 CPU = torch.device("cpu")
 Annotated = Callable[..., Path]
