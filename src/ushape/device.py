@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
@@ -13,6 +15,9 @@ from ushape.errors import RecipeError
 
 Precision = Literal["float32", "bfloat16"]
 Module = TypeVar("Module", bound=nn.Module)
+
+_MEMORY_OF_LINUX = Path("/proc/meminfo")
+_MEMORY_OF_CONTAINER = Path("/sys/fs/cgroup/memory.max")  # what a container or a job of a cluster may take
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -45,6 +50,14 @@ def faster_precision(device: torch.device) -> Precision:
     return "bfloat16" if seconds["bfloat16"] < 2 / 3 * seconds["float32"] else "float32"
 
 
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that a training may take on this device now; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    told = [*_available(_MEMORY_OF_LINUX), *_available(_MEMORY_OF_CONTAINER)]
+    return min(told, default=None)
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """A context in which convolutions run in this precision; weights stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
@@ -53,6 +66,18 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 def channels_last(module: Module) -> Module:
     """The module with its weights laid out channels-last, which convolutions read fastest."""
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # not in the stubs
+
+
+def _available(place: Path) -> list[int]:
+    """The bytes that a file of the system tells of, if there is such a file and it does."""
+    try:
+        text = place.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return []
+    kilobytes = re.search(r"^MemAvailable: +(\d+) kB", text, re.MULTILINE)
+    if kilobytes:
+        return [1024 * int(kilobytes[1])]
+    return [int(text)] if text.strip().isdigit() else []  # "max": no limit
 
 
 def _seconds(convolution: nn.Module, x: Tensor, precision: Precision) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ushape.compare.cost import cost, network
+from ushape.compare.cost import cost
 from ushape.errors import RecipeError
 from ushape.labels import Labels
 from ushape.models import MODELS
@@ -40,24 +40,6 @@ def test_operations_are_those_of_a_megapixel_of_answer_with_its_context():
         assert of({**TINY, "padding": padding}).multiply_adds_per_megapixel == pytest.approx(expected)
 
 
-def test_memory_grows_evenly_with_the_batch_and_by_the_moments_of_the_optimiser():
-    one, two, three = (of(TINY, batch=n).step_bytes for n in (1, 2, 3))
-    assert three - two == two - one > 0
-    sgd = of(TINY, batch=1, optimiser="sgd").step_bytes
-    assert one - sgd == 4 * UNet(**TINY).parameter_count  # AdamW keeps two numbers of each weight, momentum one
-
-
-def test_memory_counts_every_map_that_the_way_back_needs():
-    """One level: two convolutions with ReLU, pool, two, up, join, two, head; by hand, for 8 × 8 pixels of 1 channel."""
-    found = of({**TINY, "padding": "same", "dropout": 0.0}, batch=1, output_size=8).step_bytes
-    weights = 4 * UNet(**TINY).parameter_count
-    image, level = 8 * 8, 2 * 8 * 8
-    below, halved = 4 * 4 * 4, 2 * 4 * 4
-    maps = image + 2 * level + halved + 2 * below + 2 * level + 2 * level + level  # … joined: 4 channels; answer: 2
-    indices = 8 * halved  # of the pooling, 64-bit
-    assert found == 5 * weights + 4 * maps + indices
-
-
 def test_stages_are_trainings_and_the_largest_step_counts():
     if "fcn8s" not in MODELS:
         pytest.skip("there is no FCN yet")
@@ -70,10 +52,6 @@ def test_stages_are_trainings_and_the_largest_step_counts():
     assert (alone.trainings, staged.trainings) == (1, 3)
     assert staged.step_bytes >= alone.step_bytes
     assert staged.parameters == alone.parameters
-
-
-def test_a_network_without_weights_takes_no_memory():
-    assert network(Recipe(model=ModelRecipe("unet", {})), 1, CELLS).device.type == "meta"
 
 
 def test_a_network_that_cannot_be_is_refused():

@@ -23,7 +23,7 @@ def looked(cells):
 
 
 def planned(entrant, terms, looked):
-    return recipe_for(entrant, terms, *looked, DataRecipe(include="a,b"), device=CPU)
+    return recipe_for(entrant, terms, *looked, DataRecipe(include="a,b"))
 
 
 def test_recipes_differ_in_nothing_but_the_network(looked):

@@ -26,18 +26,75 @@ def save(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def planned(data: Path, tables: dict | None = None, device: torch.device = CPU):
+def seconds_of_width(recipe: Recipe, *about: object) -> float:
+    """A machine on which a step takes time as the square of the width."""
+    return recipe.model.options.get("width", 32) ** 2 / 100
+
+
+def planned(data: Path, tables: dict | None = None, device: torch.device = CPU, pace=seconds_of_width):
     found, annotation, _ = look(data, DataRecipe(), 0)
-    return plan(found, annotation, tables or {}, device)
+    return plan(found, annotation, tables or {"training": {"steps": 9}}, device, pace=pace)
 
 
-def test_on_a_processor_the_network_is_narrow_and_says_why(annotated: Annotated):
+def test_the_network_is_padded_and_normalised_and_says_why(annotated: Annotated):
     found = planned(annotated(*"abc"))
-    assert found.recipe.model.options["width"] == 32
-    assert "on a processor" in dict(found.reasons)["network"]
-    on_a_card = planned(annotated(*"abc"), device=torch.device("cuda"))
-    assert on_a_card.recipe.model.options == {}
-    assert "network" not in dict(on_a_card.reasons)
+    options = found.recipe.model.options
+    assert (options["padding"], options["normalisation"]) == ("same", "batch")
+    assert "not as published" in dict(found.reasons)["network"]
+
+
+def test_the_network_is_as_wide_as_minutes_allow(annotated: Annotated):
+    data = annotated(*"abc")
+    for minutes, width in [(10, 16), (30, 16), (100, 32), (1000, 64)]:
+        found = planned(data, {"training": {"minutes": minutes}})
+        assert found.recipe.model.options["width"] == width
+        assert "minutes here" in dict(found.reasons)["width"]
+    asked = planned(data, {"model": {"options": {"width": 48}}, "training": {"minutes": 10}})
+    assert asked.recipe.model.options["width"] == 48 and "width" not in dict(asked.reasons)
+
+
+def test_wider_networks_than_time_allows_are_not_measured(annotated: Annotated):
+    measured = []
+
+    def pace(recipe: Recipe, *about: object) -> float:
+        measured.append(recipe.model.options["width"])
+        return seconds_of_width(recipe)
+
+    found = planned(annotated(*"abc"), {"training": {"minutes": 30}}, pace=pace)
+    assert measured == [16, 24]
+    told = dict(found.reasons)["width"]
+    assert told == "16: about 703 steps fit into 30 minutes here; of width 24 only 312"
+
+
+def test_other_networks_are_as_wide_as_minutes_allow_too(annotated: Annotated):
+    found = planned(annotated(*"abc"), {"model": {"name": "unetpp"}, "training": {"minutes": 30}})
+    assert found.recipe.model.options == {"normalisation": "batch", "width": 16}  # of its published 32
+
+
+def test_steps_are_repeatable_and_nothing_is_measured(annotated: Annotated):
+    def pace(*about: object) -> float:
+        raise AssertionError(about)
+
+    assert planned(annotated(*"abc"), {"training": {"steps": 9}}, pace=pace).recipe.model.options["width"] == 32
+
+
+def test_memory_bounds_the_width_and_what_never_fits_is_refused(annotated: Annotated, monkeypatch: pytest.MonkeyPatch):
+    data, tables = annotated(*"abc"), {"training": {"minutes": 1000.0, "output_size": 64}}
+    monkeypatch.setattr("ushape.train.plan.free_bytes", lambda device: 200 * 2**20)
+    assert planned(data, tables).recipe.model.options["width"] == 24
+    monkeypatch.setattr("ushape.train.plan.free_bytes", lambda device: 10 * 2**20)
+    with pytest.raises(
+        RecipeError, match=r"4 patches of 64 px .* takes about 87 MiB, and 10 MiB of memory are free\. Set"
+    ):
+        planned(data, tables)
+    with pytest.raises(RecipeError, match="a smaller batch, output_size or width"):
+        planned(data, {"training": {"steps": 1}, "model": {"options": {"width": 8}}})
+
+
+def test_patches_that_leave_nothing_to_normalise_over_are_refused(annotated: Annotated):
+    tables = {"training": {"steps": 1, "batch": 1, "output_size": 16}}
+    with pytest.raises(RecipeError, match=r"A batch of 1 with patches of 16 px leaves nothing to normalise over: .*"):
+        planned(annotated(*"abc"), tables)
 
 
 def test_other_networks_that_can_be_normalised_are_and_keep_what_else_is_published(annotated: Annotated):
@@ -89,17 +146,16 @@ def test_the_published_network_and_training_stay_what_they_are_on_any_machine(an
     data = annotated(*"abc", numbered=True)
     found, annotation, _ = look(data, DataRecipe(task="instances"), 0)
     tables = {**read("unet-2015"), "data": {"task": "instances"}}
-    for device in ("cpu", "cuda"):
-        settled = plan(found, annotation, tables, torch.device(device))
-        assert settled.reasons == ()  # nothing is left to choose
-        assert settled.recipe == merged(Recipe(), tables)
-        model = settled.recipe.model
-        with torch.device("meta"):  # without weights
-            network = build(model.name, in_channels=1, classes=2, **model.options)
-        assert sum(p.numel() for p in network.parameters()) == 31_030_658
-        training = settled.recipe.training
-        assert (training.output_size, training.class_weights) == (388, "balanced")  # of images of 28 x 36 pixels
-        assert (training.border_weights, training.foreground_fraction) == ("unet-2015", 0)
+    settled = plan(found, annotation, tables, CPU)
+    assert settled.reasons == ()  # nothing is left to choose
+    assert settled.recipe == merged(Recipe(), tables)
+    model = settled.recipe.model
+    with torch.device("meta"):  # without weights
+        network = build(model.name, in_channels=1, classes=2, **model.options)
+    assert sum(p.numel() for p in network.parameters()) == 31_030_658
+    training = settled.recipe.training
+    assert (training.output_size, training.class_weights) == (388, "balanced")  # of images of 28 x 36 pixels
+    assert (training.border_weights, training.foreground_fraction) == ("unet-2015", 0)
     prepared = prepare(data, settled.recipe)
     assert patch_sampler(prepared, settled.recipe, network.footprint, CPU).output_size == 388
 

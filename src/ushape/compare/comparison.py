@@ -29,7 +29,7 @@ import torch
 
 from ushape.atomic import output_error
 from ushape.compare.cell import Cell, CellEvent
-from ushape.compare.cost import Cost, cost, network
+from ushape.compare.cost import Cost, cost
 from ushape.compare.division import divided
 from ushape.compare.entrant import Entrant, check_entrants
 from ushape.compare.ledger import LEDGER, Ledger, check_place
@@ -44,6 +44,7 @@ from ushape.models.segmenter import Segmenter
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, largest_keep, largest_keep_of_image
 from ushape.recipe import Recipe
 from ushape.train.prepare import look
+from ushape.train.step_memory import network
 
 _MULTIPLY_ADDS_OF_A_BATCH = 2e9  # as long as these takes what a step does beside the network, about
 
@@ -172,7 +173,7 @@ class Comparison:
         recipes, costs, faults = {}, {}, []
         for entrant in self.entrants:
             try:
-                recipe = recipe_for(entrant, self.terms, found, annotation, data, device=self.device)
+                recipe = recipe_for(entrant, self.terms, found, annotation, data)
                 recipes[entrant.name] = self._with_precision(entrant, recipe)
                 costs[entrant.name] = self._cost(recipe)
             except (RecipeError, SizeError) as error:

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
 from ushape.compare.entrant import Entrant
 from ushape.data.annotation import Annotation
 from ushape.data.folder import Survey
 from ushape.errors import RecipeError
 from ushape.recipe import DataRecipe, ModelRecipe, Recipe, merged
-from ushape.train.plan import plan
+from ushape.train.plan import plan_for_images
 from ushape.train.session import wanted_data, with_budget
 
 Tables = Mapping[str, Any]  # Any: settings of every kind, as `ushape.recipe.read` gives them
@@ -56,9 +54,7 @@ class Terms:
         return wanted_data(self.tables)
 
 
-def recipe_for(
-    entrant: Entrant, terms: Terms, found: Survey, annotation: Annotation, data: DataRecipe, *, device: torch.device
-) -> Recipe:
+def recipe_for(entrant: Entrant, terms: Terms, found: Survey, annotation: Annotation, data: DataRecipe) -> Recipe:
     """An entrant's recipe: what `ushape train` would choose for these images, under the terms, and its own tables.
 
     The network is the entrant's alone, as published but for its options, whatever a plan would choose. RecipeError for
@@ -67,7 +63,7 @@ def recipe_for(
     shared = {name: table for name, table in terms.tables.items() if name not in ("seed", "data")}
     own = {name: table for name, table in entrant.tables.items() if name not in ("model", "stages")}
     tables = {name: {**shared.get(name, {}), **own.get(name, {})} for name in {**shared, **own}}
-    chosen = plan(found, annotation, _with_budget(tables, terms, entrant), device).recipe
+    chosen = plan_for_images(found, annotation, _with_budget(tables, terms, entrant)).recipe
     network = {name: entrant.tables[name] for name in ("model", "stages") if name in entrant.tables}
     recipe = merged(replace(chosen, model=ModelRecipe(), data=data), network)
     _check_stages(recipe)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,28 @@ import torch
 
 from ushape.data.annotation import Annotation
 from ushape.data.folder import Survey
+from ushape.device import free_bytes
+from ushape.errors import RecipeError
+from ushape.labels import Labels
 from ushape.models import MODELS, options_of
 from ushape.recipe import Recipe, merged
+from ushape.train.pace import step_seconds
+from ushape.train.step_memory import network, step_bytes
 
 _RARE = 0.1  # a foreground below this share of the pixels is looked for, or most patches would show none
+_ENOUGH_STEPS = 400  # of the default batch; docs/results.md has what fewer steps of a wider network were worth
+_WIDTHS = (1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)  # of the published width, the narrowest first
+_UNMEASURED_WIDTH = 32  # of the U-Net where steps are the budget: the same on every machine
+_WORKING_MEMORY = 1.5  # by which a process grows for each byte that a step holds
 
-_ON_A_PROCESSOR = (
-    "U-Net of width 32 with padding and batch normalisation: on a processor the published width 64 takes four times as "
-    "long, unpadded patches spend half of it on context, and normalised networks need fewer steps"
+_PADDED = (
+    "padding and batch normalisation, which are not as published: unpadded patches spend half of the time on context, "
+    "and normalised networks need fewer steps"
 )
 _NORMALISED = "batch normalisation, which is not as published: normalised networks need fewer steps"
+
+Pace = Callable[[Recipe, int, Labels, torch.device], float]
+Tables = Mapping[str, Any]  # Any: settings of every kind, as `ushape.recipe.read` gives them
 
 
 @dataclass(frozen=True)
@@ -30,26 +43,63 @@ class Plan:
     reasons: tuple[tuple[str, str], ...]
 
 
-def plan(found: Survey, annotation: Annotation, tables: Mapping[str, Any], device: torch.device) -> Plan:
-    """The recipe that is trained: chosen for images and machine, and overruled by what the user's tables say."""
+def plan(
+    found: Survey, annotation: Annotation, tables: Tables, device: torch.device, *, pace: Pace = step_seconds
+) -> Plan:
+    """The recipe that is trained: chosen for images and machine, and overruled by what the user's tables say.
+
+    pace: seconds of a training step; how wide the network is follows from it, where minutes are the budget.
+    RecipeError where a step needs more memory than there is.
+    """
+    name = tables.get("model", {}).get("name", Recipe().model.name)
+    chosen = _chosen([*_of_network(name), *_of_images(found, annotation)], tables)
+    channels = max(facts.colours for facts in found.images.values())
+    return _fitted(chosen, tables, _Machine(channels, annotation.labels, device, pace))
+
+
+def plan_for_images(found: Survey, annotation: Annotation, tables: Tables) -> Plan:
+    """What of a plan follows from the images alone, whatever the network and the machine."""
+    return _chosen(list(_of_images(found, annotation)), tables)
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """What a recipe costs here, on images of a folder."""
+
+    channels: int
+    labels: Labels
+    device: torch.device
+    pace: Pace
+
+    def seconds(self, recipe: Recipe) -> float:
+        """Of a training step."""
+        return self.pace(recipe, self.channels, self.labels, self.device)
+
+    def bytes(self, recipe: Recipe) -> int:
+        """That a training takes, at its largest stage."""
+        stages = [recipe.of_stage(number) for number in range(len(recipe.stages))] or [recipe]
+        return int(_WORKING_MEMORY * max(step_bytes(network(s, self.channels, self.labels), s) for s in stages))
+
+
+_Choice = tuple[str, dict[str, dict[str, Any]], str]
+
+
+def _chosen(choices: list[_Choice], tables: Tables) -> Plan:
+    """All choices that the user's tables leave open, and what the tables say."""
     recipe, reasons = Recipe(), []
-    network = tables.get("model", {}).get("name", recipe.model.name)
-    for subject, chosen, reason in [*_of_network(network, device), *_of_images(found, annotation)]:
+    for subject, chosen, reason in choices:
         if not _overruled(chosen, tables):
             recipe = merged(recipe, chosen)
             reasons.append((subject, reason))
     return Plan(merged(recipe, tables), tuple(reasons))
 
 
-_Choice = tuple[str, dict[str, dict[str, Any]], str]
-
-
-def _of_network(name: str, device: torch.device) -> Iterator[_Choice]:
+def _of_network(name: str) -> Iterator[_Choice]:
     """What is chosen of the network's options otherwise than as published, and why."""
-    if name == Recipe().model.name and device.type == "cpu":
-        options = {"width": 32, "padding": "same", "normalisation": "batch"}
-        yield "network", {"model": {"name": name, "options": options}}, _ON_A_PROCESSOR
-    elif name != Recipe().model.name and name in MODELS and "normalisation" in options_of(name):
+    if name == Recipe().model.name:
+        options = {"padding": "same", "normalisation": "batch"}
+        yield "network", {"model": {"name": name, "options": options}}, _PADDED
+    elif name in MODELS and "normalisation" in options_of(name):
         yield "network", {"model": {"name": name, "options": {"normalisation": "batch"}}}, _NORMALISED
 
 
@@ -68,7 +118,7 @@ def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
         yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
 
 
-def _overruled(chosen: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
+def _overruled(chosen: Tables, tables: Tables) -> bool:
     """Whether the user's tables decide on all of it themselves, or leave it no sense: a loss without pixels cannot
     weigh them.
     """
@@ -78,3 +128,65 @@ def _overruled(chosen: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
     if model is not None:
         return set(model["options"]) <= set(wanted.get("options", {}))
     return all(set(values) <= set(tables.get(table, {})) for table, values in chosen.items())
+
+
+def _fitted(chosen: Plan, tables: Tables, machine: _Machine) -> Plan:
+    """The plan with a network as wide as minutes and memory allow, unless the user says how wide."""
+    recipe = chosen.recipe
+    name, asked = recipe.model.name, tables.get("model", {}).get("options", {})
+    narrower = [] if "width" in asked else _widths(name)
+    fitting = _that_fit([_with_width(recipe, width) for width in narrower] or [recipe], machine)
+    if not narrower:
+        return chosen
+    if recipe.training.minutes:
+        widest, reason = _widest_in_time(fitting, machine)
+    elif name == Recipe().model.name:
+        widest = [r for r in fitting if r.model.options["width"] <= _UNMEASURED_WIDTH][-1]
+        reason = "fewer channels than the published 64: four times as fast, and steps are the budget"
+    else:
+        return chosen
+    width = widest.model.options["width"]
+    return Plan(widest, (*chosen.reasons, ("width", f"{width}: {reason}")))
+
+
+def _widths(name: str) -> list[int]:
+    """Channels of the first level that may be chosen, the narrowest first and the published last."""
+    published = inspect.signature(MODELS[name].__init__).parameters["width"].default
+    return [round(published * part) for part in _WIDTHS]
+
+
+def _with_width(recipe: Recipe, width: int) -> Recipe:
+    return merged(recipe, {"model": {"options": {"width": width}}})
+
+
+def _that_fit(recipes: list[Recipe], machine: _Machine) -> list[Recipe]:
+    """Those that memory allows, the narrowest first; RecipeError where it allows none."""
+    free = free_bytes(machine.device)
+    fitting = [recipe for recipe in recipes if free is None or machine.bytes(recipe) <= free]
+    if not fitting:
+        assert free is not None
+        least = recipes[0]
+        training = least.training
+        raise RecipeError(
+            f"A training step of {training.batch} patches of {training.output_size} px with this network takes about "
+            f"{machine.bytes(least) / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB of memory are free. Set a smaller "
+            "batch, output_size or width in the recipe, or free memory."
+        )
+    return fitting
+
+
+def _widest_in_time(recipes: list[Recipe], machine: _Machine) -> tuple[Recipe, str]:
+    """The widest network of which enough steps fit into the minutes, and the figures. Widths are tried from below, so
+    that measuring takes a small share of the minutes however slow the machine.
+    """
+    minutes = recipes[0].training.minutes
+    widest, steps = recipes[0], 0.0
+    for recipe in recipes:
+        fit = 60 * minutes / machine.seconds(recipe)
+        if fit < _ENOUGH_STEPS and steps:
+            missed = f"; of width {recipe.model.options['width']} only {fit:,.0f}"
+            return widest, f"about {steps:,.0f} steps fit into {minutes:g} minutes here{missed}"
+        widest, steps = recipe, fit
+        if fit < _ENOUGH_STEPS:
+            break
+    return widest, f"about {steps:,.0f} steps fit into {minutes:g} minutes here"
