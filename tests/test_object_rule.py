@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ushape.errors import RecipeError
-from ushape.object_rule import ObjectRule
+from ushape.object_rule import ObjectRule, common_rule
 
 
 def test_a_rule_survives_json() -> None:
@@ -75,3 +76,11 @@ def test_a_rule_says_what_it_does_and_nothing_else() -> None:
         ),
     ]:
         assert rule.in_words() == words
+
+
+def test_the_common_rule_is_the_way_of_most_with_its_median_numbers() -> None:
+    low = ObjectRule("watershed", 0.3, seed_threshold=0.7, smallest_px=9)
+    high = ObjectRule("watershed", 0.6, seed_threshold=0.9, smallest_px=4)
+    assert common_rule([ObjectRule(threshold=0.9), low, high]) == replace(low, smallest_px=4)
+    assert common_rule([low, high, high]) == high
+    assert common_rule([ObjectRule(grow_px=3), low]) == ObjectRule(grow_px=3), "the first of equals"

@@ -31,7 +31,8 @@ ORDER = [
     "object_rule",
     "recipe",
 ]
-ORDER += ["checkpoint", "adoption", "predict", "train", "evaluate", "prune", "compare", "study", "report", "cli"]
+ORDER += ["checkpoint", "ensemble", "adoption", "predict", "train", "evaluate", "prune", "compare", "study"]
+ORDER += ["repetition", "report", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
     "tensorboard",

@@ -27,6 +27,8 @@ from ushape.object_rule import ObjectRule
 from ushape.recipe import Recipe
 
 FORMAT = "ushape checkpoint 1"
+ENSEMBLE = "ensemble.json"
+"""Names the run folders beside it whose networks answer together (ensemble.py)."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,12 @@ def read(path: Path, device: torch.device | None = None) -> Trained:
     """The checkpoint in a file, or the best one of a run's folder, its network in evaluation mode.
 
     Raises CheckpointError, with the file and what to do, for a file that is missing, cut short, another program's, or
-    inconsistent.
+    inconsistent; and for a folder of several networks.
     """
+    if (path / ENSEMBLE).exists():
+        raise CheckpointError(
+            f"{path} holds several networks, but one is asked for. Give the folder of one in it, or a file in that."
+        )
     path = path / "best.safetensors" if path.is_dir() else path
     state, metadata = read_tensors(path)
     _check_format(metadata.get("format", ""), path)

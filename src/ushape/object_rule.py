@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median_low
 from typing import Any, Literal, get_args
 
 from ushape.errors import RecipeError
@@ -91,6 +93,21 @@ class ObjectRule:
         if unknown:
             raise RecipeError(f"An object rule has no {', '.join(map(repr, unknown))}; it has {', '.join(known)}.")
         return ObjectRule(**values)
+
+
+def common_rule(rules: Sequence[ObjectRule]) -> ObjectRule:
+    """One for several networks together: the way that most of them chose, the first of equals, with its median numbers.
+
+    A way is method, seeds and holes; of an even number of values the median is the lower one of the middle.
+
+    >>> common_rule([ObjectRule(threshold=t) for t in (0.3, 0.5, 0.6)]).threshold
+    0.5
+    """
+    ways = [(rule.method, rule.seeds, rule.fill_holes) for rule in rules]
+    commonest = Counter(ways).most_common(1)[0][0]
+    alike = [rule for rule, way in zip(rules, ways, strict=True) if way == commonest]
+    numbers = ("threshold", "seed_threshold", "seed_depth_px", "smallest_px", "grow_px")
+    return replace(alike[0], **{name: median_low(getattr(rule, name) for rule in alike) for name in numbers})
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ushape.ensemble import Ensemble
 from ushape.errors import SizeError
 from ushape.images.source import ImageSource
 from ushape.predict.tiled import Predictor, bytes_per_pixel
@@ -63,4 +64,5 @@ def _require_memory(predictor: Predictor, source: ImageSource) -> None:
 
 
 def _with_keep(predictor: Predictor, keep_px: int) -> Predictor:
-    return Predictor(predictor.trained, flips=predictor.flips, precision=predictor.precision, keep_px=keep_px)
+    networks = Ensemble(predictor.members, predictor.trained)
+    return Predictor(networks, flips=predictor.flips, precision=predictor.precision, keep_px=keep_px)

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ushape.checkpoint import Trained, read
+from ushape.checkpoint import Trained
 from ushape.device import Precision, autocast, choose_device
+from ushape.ensemble import Ensemble, read
 from ushape.errors import RecipeError
 from ushape.geometry.footprint import Footprint
 from ushape.geometry.tiles import Window, keep_within, keep_within_image, largest_read, plan
 from ushape.images.source import ImageSource, from_array, read_mirrored
+from ushape.labels import Labels
 from ushape.models.segmenter import Segmenter
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
@@ -50,31 +52,36 @@ class Predicted:
 
 
 class Predictor:
-    """A trained network that segments images of any size.
+    """A trained network, or several as one, that segments images of any size.
 
-    flips: average over the eight flips and turns; the recipe decides where left out.
+    flips: average over the eight flips and turns; the recipe decides where left out, and "auto" is no until a training
+    has settled it.
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what the tiles may take beyond the weights; decides how large they are.
     keep_px: side of a tile's kept part, in place of the largest that the memory allows.
 
-    The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in.
+    The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
+    several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
+    one kind of network.
     """
 
     def __init__(
         self,
-        trained: Trained,
+        trained: Trained | Ensemble,
         *,
         flips: bool | None = None,
         precision: Precision = "float32",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
     ) -> None:
-        self.trained, self.precision, self.memory_bytes = trained, precision, memory_bytes
-        self.flips = trained.recipe.prediction.flips if flips is None else flips
-        self.footprints = [trained.model.footprint] * 2
+        ensemble = trained if isinstance(trained, Ensemble) else Ensemble((trained,), trained)
+        self.trained, self.members = ensemble.trained, ensemble.members
+        self.precision, self.memory_bytes = precision, memory_bytes
+        self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
+        self.footprints = [self.trained.model.footprint] * 2
         self._keep: tuple[int, ...] | None = None if keep_px is None else (keep_px, keep_px)
         if self._keep is None and not self.footprints[0].sees_edges:
-            self._keep = largest_keep(trained.model, self.footprints, memory_bytes)
+            self._keep = largest_keep(self.trained.model, self.footprints, memory_bytes)
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in tiles whose windows partition it, in reading order."""
@@ -130,23 +137,38 @@ class Predictor:
         return largest_keep_of_image(self.trained.model, self.footprints, self.memory_bytes, source)
 
     def _probability(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.float32]:
-        """(H, W, C) pixels of a tile → (K, h, w), the network's exact answer."""
-        trained = self.trained
-        x = trained.intensity.tensor(pixels, name)[None].to(trained.model.device)
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode(), autocast(x.device, self.precision), _evaluating(trained.model):
-            logits = mean_over_flips(self._one_pass, x).log() if self.flips else trained.model.exact(x)
-            exact = trained.labels.probability(logits)
+        """(H, W, C) pixels of a tile → (K, h, w), the exact answer, of several networks the mean of theirs."""
+        with torch.inference_mode():
+            logits = self._logits(self.members[0], pixels, name)
+            if len(self.members) > 1:
+                mean = self._untempered.probability(logits) / len(self.members)
+                for member in self.members[1:]:
+                    mean += self._untempered.probability(self._logits(member, pixels, name)) / len(self.members)
+                logits = mean.log()
+            exact = self.trained.labels.probability(logits)
         answer: NDArray[np.float32] = exact[0].cpu().numpy()
         return answer
 
-    def _one_pass(self, x: Tensor) -> Tensor:
-        """Of several: their mean is what the temperature was fitted to, so that it never changes a mask."""
-        return replace(self.trained.labels, temperature=1.0).probability(self.trained.model.exact(x))
+    def _logits(self, member: Trained, pixels: NDArray[np.generic], name: str) -> Tensor:
+        """(1, K, h, w) of one network; of its flips, the logarithms of their mean probabilities."""
+        model = member.model
+        x = member.intensity.tensor(pixels, name)[None].to(model.device)
+        x = x.contiguous(memory_format=torch.channels_last)
+
+        def one_pass(x: Tensor) -> Tensor:
+            return self._untempered.probability(model.exact(x))
+
+        with autocast(x.device, self.precision), _evaluating(model):
+            return mean_over_flips(one_pass, x).log() if self.flips else model.exact(x)
+
+    @property
+    def _untempered(self) -> Labels:
+        """For one pass of several: their mean is what the temperature is for, so that it never changes a mask."""
+        return replace(self.trained.labels, temperature=1.0)
 
 
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:
-    """The best network of a run's folder, or of one checkpoint file, ready to segment.
+    """The best network of a run's folder, or of one checkpoint file, ready to segment; of an ensemble's folder, all.
 
     `options` are those of Predictor. Raises CheckpointError for a file that is none of ours or is damaged.
     """
