@@ -22,11 +22,11 @@ from ushape.device import Precision, autocast
 from ushape.errors import CheckpointError, RecipeError, TrainingError
 from ushape.models.segmenter import Segmenter
 from ushape.recipe import TrainingRecipe
+from ushape.train.convolution_gradients import fast_gradients
 from ushape.train.freed_memory import keeping_freed_memory
 from ushape.train.losses import loss
 from ushape.train.optimiser import RunningMean, learning_rate, optimiser
 from ushape.train.validate import Validation
-from ushape.train.weight_gradient import fast_weight_gradients
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
 _BELOW_ANY_SCORE = -1.0
@@ -111,7 +111,7 @@ class Trainer:
         )
         value = float(energy.detach())
         self._check_finite("loss", value)
-        with fast_weight_gradients(batch.image.device):
+        with fast_gradients(batch.image.device):
             energy.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
         self._check_finite("gradient", float(norm))

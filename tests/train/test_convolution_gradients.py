@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import ushape
-from ushape.train.weight_gradient import fast_weight_gradients, weight_gradient
+from ushape.train.convolution_gradients import fast_gradients, up_gradients, weight_gradient
 
 CPU = torch.device("cpu")
 
@@ -32,10 +32,23 @@ def test_an_image_larger_than_a_piece_gives_the_same() -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_of_an_up_convolution_both_are_what_pytorch_finds(layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, weight, gradient = (
+        torch.randn(s, generator=generator, dtype=torch.float64).contiguous(memory_format=layout)
+        for s in [(3, 4, 5, 6), (4, 7, 2, 2), (3, 7, 10, 12)]
+    )
+    image.requires_grad_(), weight.requires_grad_()
+    expected = torch.autograd.grad(nn.functional.conv_transpose2d(image, weight, stride=2), [image, weight], gradient)
+    for ours, theirs in zip(up_gradients(gradient, image.detach(), weight.detach()), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_whole_network_gets_the_same_gradients(on_avx2: None, layout: torch.memory_format) -> None:
     networks = [network(layout) for _ in range(2)]
     image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(memory_format=layout)
-    for net, context in zip(networks, (nullcontext(), fast_weight_gradients(CPU)), strict=True):
+    for net, context in zip(networks, (nullcontext(), fast_gradients(CPU)), strict=True):
         with context:
             net(image).square().mean().backward()
     for ours, theirs in zip(*(net.parameters() for net in networks), strict=True):
@@ -48,7 +61,17 @@ def test_strides_dilations_and_groups_are_left_to_pytorch(on_avx2: None) -> None
         convolution = nn.Conv2d(8, 8, **{"kernel_size": 3, **options})  # type: ignore[arg-type]
         image = torch.randn(1, 8, 16, 16)
         expected = torch.autograd.grad(convolution(image).sum(), convolution.weight)[0]
-        with fast_weight_gradients(CPU):
+        with fast_gradients(CPU):
+            found = torch.autograd.grad(convolution(image).sum(), convolution.weight)[0]
+        assert torch.equal(found, expected)
+
+
+def test_up_convolutions_that_overlap_or_are_cut_are_left_to_pytorch(on_avx2: None) -> None:
+    for options in ({"kernel_size": 4}, {"padding": 1}, {"output_padding": 1}, {"groups": 2}, {"stride": 3}):
+        convolution = nn.ConvTranspose2d(8, 8, **{"kernel_size": 2, "stride": 2, **options})  # type: ignore[arg-type]
+        image = torch.randn(1, 8, 6, 6)
+        expected = torch.autograd.grad(convolution(image).sum(), convolution.weight)[0]
+        with fast_gradients(CPU):
             found = torch.autograd.grad(convolution(image).sum(), convolution.weight)[0]
         assert torch.equal(found, expected)
 
@@ -57,16 +80,16 @@ def test_bfloat16_is_left_to_pytorch(on_avx2: None) -> None:
     convolution = nn.Conv2d(8, 8, 3).bfloat16()
     image = torch.randn(1, 8, 16, 16).bfloat16()
     expected = torch.autograd.grad(convolution(image).sum(), convolution.weight)[0]
-    with fast_weight_gradients(CPU):
+    with fast_gradients(CPU):
         found = torch.autograd.grad(convolution(image).sum(), convolution.weight)[0]
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, expected)
 
 
 def test_other_processors_and_devices_keep_pytorchs_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(fast_weight_gradients(torch.device("cuda")), nullcontext)
+    assert isinstance(fast_gradients(torch.device("cuda")), nullcontext)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert isinstance(fast_weight_gradients(CPU), nullcontext)
+    assert isinstance(fast_gradients(CPU), nullcontext)
 
 
 def network(layout: torch.memory_format) -> ushape.UNet:
