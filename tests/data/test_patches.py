@@ -246,6 +246,72 @@ def test_an_image_without_foreground_is_drawn_all_the_same() -> None:
     assert sampler(flat("a", 1, 30, 30), foreground_fraction=1.0).draw().classes.sum() == 0
 
 
+def dotted(height: int, width: int, dots: dict[tuple[int, int], int]) -> Example:
+    """An image of which only some pixels are annotated: (y, x) → class."""
+    classes = torch.full((height, width), IGNORED, dtype=torch.uint8)
+    for (y, x), number in dots.items():
+        classes[y, x] = number
+    return Example("dotted", torch.zeros(1, height, width), classes)
+
+
+SCRIBBLES = dotted(160, 200, {(12, x): 0 for x in range(20, 70)} | {(80, 100): 1, (148, 186): 2})
+
+
+def classes_shown(patches: PatchSampler, batches: int) -> Tensor:
+    """(patches, 3): how many pixels of each class every patch shows; none may be without an annotated one."""
+    drawn = torch.cat([patches.draw().classes for _ in range(batches)])
+    assert drawn[drawn != IGNORED].max() <= 2
+    shown = torch.stack([(drawn == number).flatten(1).sum(1) for number in range(3)], dim=1)
+    assert shown.sum(1).min() > 0
+    return shown
+
+
+@pytest.mark.parametrize("footprint", [PADDED, SMALL])
+@pytest.mark.parametrize("targets", [None, Targets(apart=True, borders="unet-2015", class_weights=(1.0, 1.0))])
+def test_every_patch_of_scribbles_shows_an_annotated_pixel_of_classes_drawn_evenly(
+    footprint: Footprint, targets: Targets | None
+) -> None:
+    objects = ((SCRIBBLES.classes == 1) | (SCRIBBLES.classes == 2)).int()
+    example = replace(SCRIBBLES, objects=objects) if targets else SCRIBBLES
+    shown = classes_shown(sampler(example, footprint=footprint, batch=20, augmentation=MOVED, targets=targets), 15)
+    assert shown[:, 0].max() > 5  # a line, of which more than the pixel aimed at is seen
+    if targets is None:
+        assert (shown > 0).float().mean(0) == pytest.approx(np.full(3, 1 / 3), abs=0.09)  # 3 standard deviations
+
+
+def test_foreground_patches_of_scribbles_show_a_foreground_class() -> None:
+    shown = classes_shown(sampler(SCRIBBLES, foreground_fraction=1, batch=20, augmentation=MOVED), 5)
+    assert (shown[:, 1:].sum(1) > 0).all()
+
+
+def test_the_annotated_pixel_lies_anywhere_in_the_patch() -> None:
+    patches = sampler(dotted(60, 60, {(30, 30): 1}), batch=50)
+    places = torch.cat([(patches.draw().classes == 1).nonzero()[:, 1:] for _ in range(40)]).float()
+    assert len(places) == 2000
+    assert places.min() == 0 and places.max() == 15
+    assert places.mean(0) == pytest.approx(np.full(2, 7.5), abs=0.4)  # σ 4.6 / √2000 = 0.10
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 59), (30, 59), (59, 0)])
+def test_patches_about_a_pixel_of_the_border_stay_near_the_image(place: tuple[int, int]) -> None:
+    patches = sampler(replace(dotted(60, 60, {place: 1}), image=numbered(60, 60).image), batch=50)
+    assert [patch for patch in patches.draw().image if len(patch.unique()) < 12 * 12] == []
+
+
+def test_patches_without_an_annotated_pixel_are_moved_where_most_of_an_image_is_annotated() -> None:
+    classes = torch.zeros(64, 64, dtype=torch.uint8)
+    classes[:, 36:] = IGNORED  # more than half a patch away from the annotated part
+    example = Example("half", torch.zeros(1, 64, 64), classes)
+    shown = classes_shown(sampler(example, batch=50, augmentation=MOVED), 6)
+    assert (shown[:, 0] == 256).float().mean() > 0.2  # and others are where they would have been
+
+
+def test_images_without_an_annotated_pixel_are_refused_by_name() -> None:
+    blank = [replace(dotted(20, 20, {}), name=name) for name in ("first", "second")]
+    with pytest.raises(DataError, match=r"first has no annotated pixel\n  second has no annotated pixel\n.*something"):
+        sampler(SCRIBBLES, *blank)
+
+
 def test_equal_seeds_draw_equal_batches_and_unequal_ones_do_not() -> None:
     examples = [numbered(40, 30, "a"), numbered(35, 60, "b")]
     first, again, other = (sampler(*examples, augmentation=Augmentation(), seed=s) for s in (7, 7, 8))

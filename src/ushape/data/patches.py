@@ -7,17 +7,21 @@ deformed cells are what the network sees, and a weight map that was deformed wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ushape.data.augment import Augmentation
+from ushape.data.augment import Augmentation, Warp
 from ushape.data.boxes import boxes
+from ushape.data.class_pixels import ClassPixels, integer_below
 from ushape.data.targets import Targets
 from ushape.errors import CheckpointError, DataError, RecipeError
 from ushape.geometry.footprint import Footprint
 from ushape.labels import IGNORED
+
+_SPARSE = 0.5
+"""Images of which less is annotated have patches about annotated pixels only; the usual field of view covers more."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class PatchSampler:
     (Fig. 2 of U-Net 2015; truth and all, as a mirrored cell is a cell). So pixels near a border are seen more than half
     as often as central ones, the outermost line aside, and little of what is seen is seen twice.
 
+    No patch is without an annotated pixel. Of an image that is annotated by less than half (scribbles), each patch is
+    laid about an annotated pixel: a class is drawn evenly among those that the image has, the background too where it
+    is not a foreground patch, then a pixel of it, then where in the patch it comes to lie. Of other images so is a
+    patch, deformation included, that would have none.
+
     RecipeError for an impossible setting; DataError, naming every example at fault, for examples that do not fit.
     """
 
@@ -84,26 +93,26 @@ class PatchSampler:
         self.batch, self.device, self.augmentation = batch, device, augmentation
         self.foreground_fraction, self.targets = foreground_fraction, targets
         self._examples = tuple(examples)
-        self._foregrounds = [_Foreground(e.classes) for e in examples] if foreground_fraction > 0 else []
+        self._pixels = [ClassPixels(e.classes) for e in examples]
         self._generator = torch.Generator().manual_seed(seed)
         self._round = torch.empty(0, dtype=torch.int64)
         self._position = 0
 
     def draw(self) -> Batch:
         """The next batch, on the device."""
-        chosen = [self._next_centre(self._next_example()) for _ in range(self.batch)]
+        chosen = [self._next_patch(self._next_example()) for _ in range(self.batch)]
         transform = self.augmentation.draw(self.batch, self._generator)
         reach = self.targets.reach_px if self.targets else 0
         rim = max(0, reach - self._margin)  # by which the objects that count reach farther than the image
         warp = transform.warp(self.input_size + 2 * rim, self.device)
         seen, truth = warp.inner(rim), warp.inner(rim + self._margin - reach)
-        centres = [centre for _, centre in chosen]
+        chosen, classes = self._annotated(chosen, truth, reach)
+        examples, centres = [self._examples[patch.number] for patch in chosen], [patch.centre for patch in chosen]
 
-        image = seen.bilinear(boxes([e.image for e, _ in chosen], centres, seen).to(self.device))
-        classes = truth.nearest(boxes([e.classes for e, _ in chosen], centres, truth).to(self.device))
+        image = seen.bilinear(boxes([e.image for e in examples], centres, seen).to(self.device))
         weights = None
         if self.targets:
-            drawn = [e.objects for e, _ in chosen if e.objects is not None]
+            drawn = [e.objects for e in examples if e.objects is not None]
             objects = truth.nearest(boxes(drawn, centres, truth).to(self.device))
             classes, weights = self.targets.of(classes, objects)
         return Batch(transform.values(image), classes, weights)
@@ -135,41 +144,68 @@ class PatchSampler:
         self._position += 1
         return int(self._round[self._position - 1])
 
-    def _next_centre(self, number: int) -> tuple[Example, tuple[int, int]]:
-        example = self._examples[number]
+    def _next_patch(self, number: int) -> _Patch:
+        shape, pixels = self._examples[number].classes.shape, self._pixels[number]
         chance = float(torch.rand(1, generator=self._generator))
-        if chance < self.foreground_fraction and self._foregrounds[number].present:
-            return example, self._foregrounds[number].draw(self._generator)
-        y, x = (_near_or_inside(size, self.output_size, self._generator) for size in example.classes.shape)
-        return example, (y, x)
+        if chance < self.foreground_fraction and pixels.foreground:
+            return _Patch(number, pixels.foreground, pixels.draw(pixels.foreground, self._generator))
+        y, x = (_near_or_inside(size, self.output_size, self._generator) for size in shape)
+        return _Patch(number, pixels.present, (y, x))
+
+    def _annotated(self, chosen: list[_Patch], truth: Warp, reach: int) -> tuple[list[_Patch], Tensor]:
+        """The patches, moved where they need it for an annotated pixel; and their classes, rim included."""
+        asked = truth.inner(reach)
+        placed = [self._aimed(p, asked.offsets[n]) if self._is_sparse(p) else p for n, p in enumerate(chosen)]
+        classes = self._classes_of(placed, truth)
+        inner = slice(reach, classes.shape[-1] - reach)
+        annotated = (classes[:, inner, inner] != IGNORED).flatten(1).any(1).tolist()
+        if all(annotated):
+            return placed, classes
+        placed = [p if annotated[n] else self._aimed(p, asked.offsets[n]) for n, p in enumerate(placed)]
+        return placed, self._classes_of(placed, truth)
+
+    def _classes_of(self, patches: Sequence[_Patch], truth: Warp) -> Tensor:
+        maps = [self._examples[patch.number].classes for patch in patches]
+        return truth.nearest(boxes(maps, [patch.centre for patch in patches], truth).to(self.device))
+
+    def _is_sparse(self, patch: _Patch) -> bool:
+        return self._pixels[patch.number].annotated < _SPARSE
+
+    def _aimed(self, patch: _Patch, offsets: Tensor) -> _Patch:
+        """The patch about a pixel of its classes, which shows at a random place of those that leave it near the image.
+
+        offsets: (2, h, w), where the patch's pixels come from, counted from its centre.
+        """
+        shape = self._examples[patch.number].classes.shape
+        pixel = self._pixels[patch.number].draw(patch.classes, self._generator)
+        centres = torch.tensor(pixel)[:, None] - offsets.cpu().round().long().flatten(1)
+        limits = torch.tensor(shape)[:, None] - 1
+        for rim in (torch.tensor([[_nearest(size, self.output_size)] for size in shape]), 0):
+            possible = ((centres >= rim) & (centres <= limits - rim)).all(0).nonzero().flatten()
+            if len(possible):
+                y, x = centres[:, possible[integer_below(len(possible), self._generator)]].tolist()
+                return replace(patch, centre=(y, x))
+        return replace(patch, centre=pixel)
 
 
-class _Foreground:
-    """Finds a random pixel of a random foreground class, from a count per row instead of a list of all pixels."""
+@dataclass(frozen=True)
+class _Patch:
+    """Of which example, about which pixel (y, x) of it; classes: which it is to show, where it has to be moved."""
 
-    def __init__(self, classes: Tensor) -> None:
-        self._classes = classes
-        counts = torch.bincount(classes.flatten(), minlength=IGNORED + 1)[:IGNORED]
-        self.present = [int(number) for number in counts.nonzero() if number != 0]
-        self._up_to_row = {number: (classes == number).sum(1).cumsum(0).cpu() for number in self.present}
-
-    def draw(self, generator: torch.Generator) -> tuple[int, int]:
-        number = self.present[_integer(len(self.present), generator)]
-        up_to_row = self._up_to_row[number]
-        rank = _integer(int(up_to_row[-1]), generator)
-        row = int(torch.searchsorted(up_to_row, rank, right=True))
-        before = int(up_to_row[row - 1]) if row > 0 else 0
-        return row, int((self._classes[row] == number).nonzero()[rank - before])
+    number: int
+    classes: tuple[int, ...]
+    centre: tuple[int, int]
 
 
 def _near_or_inside(size: int, side: int, generator: torch.Generator) -> int:
     """The centre, along an axis of an image, of a patch that sticks out by a quarter of its side at most."""
-    nearest = min(side // 4, (size - 1) // 2)
-    return nearest + _integer(size - 2 * nearest, generator)
+    nearest = _nearest(size, side)
+    return nearest + integer_below(size - 2 * nearest, generator)
 
 
-def _integer(stop: int, generator: torch.Generator) -> int:
-    return int(torch.randint(stop, (1,), generator=generator))
+def _nearest(size: int, side: int) -> int:
+    """How near to the image's border such a centre may lie."""
+    return min(side // 4, (size - 1) // 2)
 
 
 def _nearest_input(footprint: Footprint, wanted: int) -> int:
@@ -202,11 +238,13 @@ def _check_examples(examples: Sequence[Example], *, with_objects: bool) -> None:
             faults.append(f"{e.name} is {height}x{width}, but its mask is {e.classes.shape[0]}x{e.classes.shape[1]}")
         if e.objects is not None and e.objects.shape != (height, width):
             faults.append(f"{e.name} is {height}x{width}, but its objects are {tuple(e.objects.shape)}")
+        if bool((e.classes == IGNORED).all()):
+            faults.append(f"{e.name} has no annotated pixel")
         if e.image.shape[0] != channels:
             faults.append(f"{e.name} has {e.image.shape[0]} channels, but {examples[0].name} has {channels}")
     if faults:
         raise DataError(
             "These training images do not fit together:\n  "
             + "\n  ".join(faults)
-            + "\nGive every image a mask of its own size, and all images the same channels."
+            + "\nGive every image a mask of its own size with something annotated, and all images the same channels."
         )
