@@ -100,7 +100,8 @@ class Labels:
         [[1.0, 0.0]]
         """
         entropy = entr(probability).sum(axis=0) / math.log(max(2, self.classes))
-        return np.clip(entropy, 0, 1).astype(np.float32)
+        uncertainty: NDArray[np.float32] = np.clip(entropy, 0, 1).astype(np.float32)
+        return uncertainty
 
     def decide(self, probability: NDArray[np.floating]) -> NDArray[np.uint8]:
         """(K, h, w) probabilities → (h, w) class numbers: the most probable class, the first of equals."""

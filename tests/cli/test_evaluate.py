@@ -170,7 +170,7 @@ def test_the_task_is_not_for_a_network(ushape, run, cells):
 
 
 def test_what_predict_wrote_beside_its_masks_is_left_out(ushape, run_of_objects, numbered, tmp_path):
-    words = ("--probability", "--overlay", "--format", "geojson,rois,coco,ctc,isbi2012")
+    words = ("--probability", "--uncertainty", "--overlay", "--format", "geojson,rois,coco,ctc,isbi2012")
     assert ushape("predict", run_of_objects, numbered / "images", "--out", tmp_path, *words).exit_code == 0
     result = ushape("evaluate", "--masks", tmp_path, "--truth", numbered / "masks")
     assert result.exit_code == 0, result.stderr

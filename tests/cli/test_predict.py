@@ -30,6 +30,19 @@ def test_probability_overlay_and_json(ushape, run, cells, tmp_path):
     assert open_image(tmp_path / "cells_000_overlay.png").channels == 3
 
 
+def test_uncertainty_and_the_dice_to_be_expected(ushape, run, cells, tmp_path):
+    pattern = cells / "images" / "cells_00[01].png"
+    result = ushape("predict", run, pattern, "--out", tmp_path / "a", "--uncertainty")
+    found = open_image(tmp_path / "a" / "cells_000_uncertainty.tif")
+    assert found.dtype == np.float32 and 0 <= found.read().min() < found.read().max() <= 1
+    about = json.loads(ushape("predict", run, pattern, "--out", tmp_path / "b", "--json").stdout)
+    expected = {name: dice for mask in about["masks"] for name, dice in mask["expected_dice"].items()}
+    assert sorted(expected) == ["cells_000", "cells_001"] and all(0 < dice <= 1 for dice in expected.values())
+    first, second = sorted(expected, key=lambda name: expected[name])
+    words = f"expected Dice {sum(expected.values()) / 2:.4f}, lowest: {first} {expected[first]:.4f}, {second} "
+    assert words in result.stdout
+
+
 def test_tiles_of_any_size_give_the_same_mask(ushape, run, cells, tmp_path):
     image = cells / "images" / "cells_000.png"
     ushape("predict", run, image, "--out", tmp_path / "large")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
 
-from ushape.cli.tables import say_evaluation, say_measures, say_proof
+from ushape.cli.tables import say_evaluation, say_measures, say_proof, say_trust
 from ushape.evaluate import Evaluation
+from ushape.images.source import Page
 from ushape.metrics.families import Measures
 from ushape.metrics.table import Row, Table
+from ushape.predict.files import MaskWritten
 from ushape.predict.proof import Compared
 
 
@@ -55,3 +60,16 @@ def test_a_family_has_a_line_per_score_and_a_dash_for_what_is_undefined(capsys):
         ["det", "0", "–", "–"],
         ["f1", "50", "0", "–", "0.7500"],
     ]
+
+
+def written(**expected: float) -> MaskWritten:
+    return MaskWritten(Page(Path("a.tif")), (), expected)
+
+
+def test_the_images_to_look_at_first_are_those_of_the_lowest_dice(capsys):
+    say_trust([written(a=0.9), written(b_000=0.5, b_001=0.7), written(c=math.nan), written(d=0.95)])
+    assert capsys.readouterr().out == "  expected Dice 0.7625, lowest: b_000 0.5000, b_001 0.7000, a 0.9000\n"
+    say_trust([written(a=0.9)])
+    assert capsys.readouterr().out == "  expected Dice 0.9000\n"
+    say_trust([written(c=math.nan)])
+    assert capsys.readouterr().out == ""

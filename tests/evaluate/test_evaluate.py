@@ -24,7 +24,7 @@ from ushape.geometry.footprint import Footprint
 from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models.segmenter import Segmenter
-from ushape.predict.files import Job
+from ushape.predict.files import Job, MaskWritten
 from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
 from ushape.recipe import DataRecipe, Recipe
@@ -389,9 +389,9 @@ def test_what_predict_wrote_beside_its_masks_is_left_out(tmp_path: Path):
     save(tmp_path / "images" / "s.tif", np.stack([noisy(drawn(0), n) for n in range(2)]))
     save(tmp_path / "masks" / "s.tif", np.stack([drawn(0)] * 2))
     pages = find_images([str(tmp_path / "images")])
-    for _ in Job(predictor(), pages, tmp_path / "out", probability=True, overlay=True).events():
-        pass
-    assert len(list((tmp_path / "out").iterdir())) == 3 + 3 + 4
+    job = Job(predictor(), pages, tmp_path / "out", probability=True, uncertainty=True, overlay=True)
+    assert sum(isinstance(event, MaskWritten) for event in job.events()) == 3
+    assert len(list((tmp_path / "out").iterdir())) == 4 + 4 + 5
     result = evaluate_masks(tmp_path / "out", tmp_path / "masks")
     assert [row.name for row in result.table.rows] == ["a", "b", "s_000", "s_001"]
     assert result.table.summary().foreground.dice.mean > 0.7

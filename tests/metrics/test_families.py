@@ -18,7 +18,8 @@ from ushape.metrics.table import figure_of
 
 TWO = ("background", "cell")
 THREE = ("background", "axon", "myelin")
-EVERY = get_args(FamilyName)
+OF_PROBABILITIES = "calibration"
+EVERY = tuple(name for name in get_args(FamilyName) if name != OF_PROBABILITIES)
 
 
 def judged(
@@ -298,7 +299,14 @@ def test_objects_and_partitions_are_for_any_number_of_classes() -> None:
 
 def test_families_come_in_one_order_and_once() -> None:
     assert families_named(" saliency,objects,, objects ") == ("objects", "saliency")
-    assert families_named(",".join(reversed(EVERY))) == EVERY == tuple(ABOUT)
+    assert families_named(",".join(reversed(ABOUT))) == (*EVERY, OF_PROBABILITIES) == tuple(ABOUT)
+
+
+def test_class_maps_alone_have_no_calibration() -> None:
+    with pytest.raises(
+        RecipeError, match=r"have no probabilities .* Score the network .* --metrics calibration`, or l"
+    ):
+        family(OF_PROBABILITIES, TWO)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +21,7 @@ from ushape.data.borders import separated
 from ushape.errors import ImageError, OutputError, SizeError
 from ushape.images.source import open_image, pages, read_mask
 from ushape.labels import Labels
+from ushape.metrics.trust import ExpectedDice
 from ushape.object_rule import ObjectRule
 from ushape.predict import files, object_map, picture
 from ushape.predict.files import Job, MaskWritten, TileDone
@@ -178,6 +181,52 @@ def test_classes_whose_names_differ_by_signs_only_have_files_of_their_own(make_t
     assert names(tmp_path / "m") == ["a.png", "a_probability_G1-S-1.tif", "a_probability_g1-s-2.tif"]
 
 
+@pytest.mark.parametrize("rule", [None, ObjectRule()], ids=["classes", "objects"])
+def test_the_uncertainty_is_that_of_the_whole_image_whatever_the_tiles(
+    make_trained: MakeTrained, images: Path, tmp_path: Path, rule: ObjectRule | None
+):
+    trained = make_trained(object_rule=rule)
+    trained = replace(trained, labels=replace(trained.labels, temperature=1.5))
+    expected = trained.labels.uncertainty(Predictor(trained, keep_px=1000).whole(open_image(images / "a.png"))[1])
+    for keep_px in (8, 16, 1000):
+        out = tmp_path / f"{keep_px}"
+        (_, found) = run(Predictor(trained, keep_px=keep_px), [images / "a.png"], out, uncertainty=True)
+        assert found == out / "a_uncertainty.tif"
+        stored = open_image(found)
+        assert stored.dtype == np.float32
+        np.testing.assert_allclose(stored.read()[..., 0], expected, atol=1e-5)
+    assert 0 <= expected.min() < expected.max() <= 1
+    with tifffile.TiffFile(found) as tiff:
+        assert tiff.pages[0].description == "uncertainty in a by ushape unet"
+
+
+def test_several_classes_have_one_uncertainty_and_a_stack_a_stack(make_trained: MakeTrained, tmp_path: Path):
+    predictor, path = Predictor(make_trained(labels=THREE), keep_px=16), save(tmp_path / "s.tif", noise(2, 40, 30))
+    run(predictor, [path], tmp_path / "m", probability=True, uncertainty=True)
+    endings = ["", "_probability_axon", "_probability_myelin-2", "_uncertainty"]
+    assert names(tmp_path / "m") == [f"s{ending}.tif" for ending in endings]
+    for index in range(2):
+        expected = THREE.uncertainty(predictor.whole(open_image(path, index))[1])
+        found = open_image(tmp_path / "m" / "s_uncertainty.tif", index).read()[..., 0]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_each_page_has_the_dice_to_be_expected_of_it(make_trained: MakeTrained, images: Path, tmp_path: Path):
+    stack = save(tmp_path / "s.tif", noise(2, 40, 30))
+    predictor = Predictor(make_trained(), keep_px=16)
+    events = list(Job(predictor, find_images([str(stack), str(images / "a.png")]), tmp_path / "m").events())
+    written = {e.page.path.stem: e for e in events if isinstance(e, MaskWritten)}
+    assert {name: list(e.expected_dice) for name, e in written.items()} == {"s": ["s_000", "s_001"], "a": ["a"]}
+    for source, dice in [
+        (open_image(stack, 1), written["s"].expected_dice["s_001"]),
+        (open_image(images / "a.png"), written["a"].expected_dice["a"]),
+    ]:
+        assert dice == pytest.approx(ExpectedDice.of(*predictor.whole(source)).dice)
+    assert written["s"].to_dict()["expected_dice"] == written["s"].expected_dice
+    nothing = MaskWritten(written["a"].page, (), {"a": math.nan})
+    assert nothing.to_dict() == {"image": str(images / "a.png"), "files": [], "expected_dice": {"a": None}}
+
+
 def test_overlays_show_the_image_under_its_classes(make_trained: MakeTrained, images: Path, tmp_path: Path):
     predictor = Predictor(make_trained(labels=THREE), keep_px=16)
     run(predictor, [images / "a.png"], tmp_path / "m", overlay=True)
@@ -261,7 +310,8 @@ def test_pages_of_a_stack_may_differ_in_size(predictor: Predictor, tmp_path: Pat
 def test_one_page_of_a_stack_alone(predictor: Predictor, tmp_path: Path):
     page = pages(save(tmp_path / "s.tif", noise(3, 20, 30)))[2]
     events = list(Job(predictor, [page], tmp_path / "m").events())
-    assert events[-1] == MaskWritten(page, (tmp_path / "m" / "s.tif",))
+    assert events[-1] == MaskWritten(page, (tmp_path / "m" / "s.tif",), events[-1].expected_dice)
+    assert list(events[-1].expected_dice) == ["s_002"]
     np.testing.assert_array_equal(read_mask(tmp_path / "m" / "s.tif"), predictor.segment(noise(3, 20, 30)[2]))
 
 

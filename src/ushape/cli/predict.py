@@ -10,7 +10,7 @@ import typer
 from ushape.cli.bar import Bar
 from ushape.cli.options import Device, Flips, Json, Memory, Overwrite, Precision, PrecisionChoice, RunFolder, Tile
 from ushape.cli.settings import predictor_from
-from ushape.cli.tables import say_proof
+from ushape.cli.tables import say_proof, say_trust
 from ushape.cli.text import say, say_facts, say_json
 from ushape.data.pair import counted
 from ushape.errors import RecipeError, UshapeError
@@ -29,6 +29,9 @@ def predict(
     out: Annotated[Path | None, typer.Option(metavar="MASKS", help="Folder for the masks.")] = None,
     probability: Annotated[
         bool, typer.Option("--probability", help="Also the probability of each class, as TIFF.")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also where not to trust the mask, 0 to 1, as TIFF.")
     ] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also a PNG of each mask over its image.")] = False,
     format: Annotated[
@@ -64,16 +67,25 @@ def predict(
     if out is None:
         return
     formats = formats_named(format) if format is not None else ()
-    job = Job(predictor, pages, out, probability=probability, overlay=overlay, formats=formats, overwrite=overwrite)
+    job = Job(
+        predictor,
+        pages,
+        out,
+        probability=probability,
+        uncertainty=uncertainty,
+        overlay=overlay,
+        formats=formats,
+        overwrite=overwrite,
+    )
     written, together = _written(job, len(pages)), list(job.formats.together.values())
     if json:
-        masks = [{"image": str(w.page.path), "files": w.paths} for w in written]
-        say_json({"run": str(run), "masks": masks, "together": together})
+        say_json({"run": str(run), "masks": [w.to_dict() for w in written], "together": together})
         return
     say_facts([(str(w.page.path), ", ".join(map(str, w.paths))) for w in written[:_LISTED]])
     if len(written) > _LISTED:
         say(f"  … and {len(written) - _LISTED} more in {out}")
     say_facts([("all images", ", ".join(map(str, together)))] if together else [])
+    say_trust(written)
 
 
 def _written(job: Job, pages: int) -> list[MaskWritten]:

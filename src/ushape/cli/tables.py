@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +17,7 @@ from ushape.data.pair import counted, listed
 from ushape.evaluate import Evaluation
 from ushape.metrics.families import Measures
 from ushape.models.anatomy import Anatomy, Layer
+from ushape.predict.files import MaskWritten
 from ushape.predict.proof import Compared
 from ushape.prune import Levels
 
@@ -49,6 +50,8 @@ def say_evaluation(evaluation: Evaluation) -> None:
     if evaluation.roc_auc is not None:
         say(f"  ROC AUC {evaluation.roc_auc:.4f}, average precision {evaluation.average_precision:.4f}")
         say(f"  best F1 {evaluation.best_f1:.4f} at threshold {evaluation.best_threshold:.3f}, chosen on these images")
+    if evaluation.confidence is not None:
+        say(f"  {evaluation.confidence.in_words()}")
     for measures in evaluation.measures:
         say_measures(measures)
     if names := evaluation.trained_on:
@@ -74,6 +77,16 @@ def say_proof(compared: Compared, *, err: bool = False) -> bool:
         err=err,
     )
     return compared.holds
+
+
+def say_trust(written: Sequence[MaskWritten]) -> None:
+    """The Dice that masks should have by the network's own probabilities, and the images to look at first."""
+    every = {name: dice for w in written for name, dice in w.expected_dice.items() if not math.isnan(dice)}
+    if not every:
+        return
+    lowest = sorted(every, key=lambda name: every[name])[:3]
+    named = ", lowest: " + ", ".join(f"{name} {_score(every[name])}" for name in lowest)
+    say(f"  expected Dice {_score(sum(every.values()) / len(every))}" + (named if len(every) > 1 else ""))
 
 
 def say_levels(levels: Levels) -> None:

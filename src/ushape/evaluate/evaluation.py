@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ushape.evaluate.confidence import Confidence
 from ushape.metrics.families import Measures
 from ushape.metrics.table import Row, Table
 
@@ -26,7 +27,8 @@ class Evaluation:
 
     roc_auc, average_precision: of the foreground's probability. best_f1, best_threshold: of the best single threshold,
     which is chosen on these very images and so flatters. trained_on: evaluated images whose pixels the
-    network was trained on, under whatever name. measures: the further families of scores.
+    network was trained on, under whatever name. measures: the further families of scores. confidence: how far the
+    network's probabilities hold; None of masks alone.
     """
 
     table: Table
@@ -36,13 +38,19 @@ class Evaluation:
     best_threshold: float | None = None
     trained_on: tuple[str, ...] = ()
     measures: tuple[Measures, ...] = ()
+    confidence: Confidence | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; figures that nothing defines (of a truth that is all one class) are None."""
         figures = {n: getattr(self, n) for n in ("roc_auc", "average_precision", "best_f1", "best_threshold")}
         defined = {name: None if value is None or math.isnan(value) else value for name, value in figures.items()}
-        measures = [each.to_dict() for each in self.measures]
-        return {**self.table.to_dict(), **defined, "trained_on": list(self.trained_on), "measures": measures}
+        return {
+            **self.table.to_dict(),
+            **defined,
+            "trained_on": list(self.trained_on),
+            "measures": [each.to_dict() for each in self.measures],
+            "confidence": self.confidence.to_dict() if self.confidence else None,
+        }
 
     def ranked(self) -> list[Row]:
         """The images, the worst first: by the average precision of their objects where these are scored, else by Dice.

@@ -237,8 +237,8 @@ def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
 
 
 def _is_companion(stem: str, stems: Collection[str]) -> bool:
-    """Whether a file is the overlay or the probability that `ushape predict` wrote beside a mask."""
-    match = re.fullmatch(r"(.+)_(overlay|probability.*)", stem)
+    """Whether a file is the overlay, the uncertainty or a probability that `ushape predict` wrote beside a mask."""
+    match = re.fullmatch(r"(.+)_(overlay|uncertainty|probability.*)", stem)
     return match is not None and match[1] in stems
 
 

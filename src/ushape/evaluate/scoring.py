@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ushape.evaluate.confidence import ConfidenceScores
 from ushape.evaluate.evaluation import Evaluation
 from ushape.labels import IGNORED, connected_regions
 from ushape.metrics.families import FamilyName, Judged, family, measured
@@ -26,7 +28,8 @@ class Scoring:
     it writes; figures over all thresholds are of the probability.
 
     families: scores beside those of pixels, for which truths must know their objects. Left out, those of objects for a
-    network that tells objects apart, and none for others. Objects and families need an image in memory whole.
+    network that tells objects apart, and none for others. Objects and families, calibration aside, need an image in
+    memory whole.
     RecipeError for scores that the network's classes do not have.
     """
 
@@ -35,7 +38,9 @@ class Scoring:
         labels, rule = predictor.trained.labels, predictor.trained.object_rule
         by_default: tuple[FamilyName, ...] = ("objects",) if rule else ()
         self.families = by_default if families is None else tuple(families)
-        self._judges = {name: family(name, labels.names) for name in self.families}
+        others = [name for name in self.families if name != "calibration"]
+        self._judges = {name: family(name, labels.names) for name in others}
+        self._confidence = ConfidenceScores(labels, errors="calibration" in self.families)
         self._histogram = ScoreHistogram() if labels.classes == 2 else None
         self._rows: list[Row] = []
 
@@ -43,13 +48,15 @@ class Scoring:
         """Predict an image, and score it."""
         classes, rule = self.predictor.trained.labels.classes, self.predictor.trained.object_rule
         matrix = np.zeros((classes, classes), dtype=np.int64)
-        collected = Collected(truth.source.shape) if self.families or rule else None
+        collected = Collected(truth.source.shape) if self._judges or rule else None
+        self._confidence.begin_image()
         for tile in self.predictor.tiles(truth.source):
             wanted = truth.classes[tile.window.slices]
             if rule is None:
                 matrix += confusion(wanted, tile.classes, classes)
             if self._histogram is not None:
                 self._histogram.add(wanted == 1, tile.probability[1], wanted != IGNORED)
+            self._confidence.add(wanted, tile)
             if collected is not None:
                 collected.add(tile)
         if collected is not None:
@@ -63,12 +70,19 @@ class Scoring:
         """The figures of the images so far, some of which may have been trained on; DataError where there is none."""
         table = Table(tuple(self._rows), self.predictor.trained.labels.names)
         images = [(row.name, row.group) for row in self._rows]
-        measures = tuple(measured(name, judge, images) for name, judge in self._judges.items())
+        measures = [measured(name, judge, images) for name, judge in self._judges.items()]
+        if "calibration" in self.families:
+            measures.append(self._confidence.measures(self._rows))
+        found = Evaluation(
+            table, trained_on=tuple(trained_on), measures=tuple(measures), confidence=self._confidence.confidence()
+        )
         if self._histogram is None:
-            return Evaluation(table, trained_on=tuple(trained_on), measures=measures)
+            return found
         roc_auc, average_precision = self._histogram.roc_auc(), self._histogram.average_precision()
         best_f1, threshold = self._histogram.best_f1()
-        return Evaluation(table, roc_auc, average_precision, best_f1, threshold, tuple(trained_on), measures)
+        return replace(
+            found, roc_auc=roc_auc, average_precision=average_precision, best_f1=best_f1, best_threshold=threshold
+        )
 
     def _judge(
         self, truth: Truth, answer: NDArray[np.uint8], objects: NDArray[np.int32], foreground: NDArray[np.float32]

@@ -26,7 +26,7 @@ from ushape.metrics.saliency import ImageSaliency, Saliency
 from ushape.metrics.table import Figure, figure_of
 from ushape.settings import chosen
 
-FamilyName = Literal["objects", "partitions", "boundary", "isbi2012", "saliency"]
+FamilyName = Literal["objects", "partitions", "boundary", "isbi2012", "saliency", "calibration"]
 
 ABOUT: dict[FamilyName, str] = {
     "objects": "objects matched one to one: F1, average precision, panoptic quality, AJI, SEG, DET",
@@ -34,6 +34,7 @@ ABOUT: dict[FamilyName, str] = {
     "boundary": "HD95 and ASSD in micrometres (in pixels where the file has no spacing), NSD within 2 px",
     "isbi2012": "the ISBI 2012 challenge's own: V_Rand, V_Info, warping, Rand and pixel error",
     "saliency": "maximum F, MAE, S-measure, weighted F of a foreground probability",
+    "calibration": "how far probabilities hold: calibration error, Brier score, likelihood, expected Dice",
 }
 
 _NSD_TOLERANCE_PX = 2
@@ -112,11 +113,16 @@ def measured(name: FamilyName, scored: Family, images: Sequence[tuple[str, str]]
 
 
 def family(name: FamilyName, class_names: Sequence[str]) -> Family:
-    """An empty family; RecipeError where it is not made for so many classes."""
+    """An empty family; RecipeError where it is not made for so many classes, or for more than two class maps."""
     if name in ("isbi2012", "saliency") and len(class_names) != 2:
         raise RecipeError(
             f"The scores of {name} are of one class against the background; here are {len(class_names)}: "
             f"{', '.join(class_names)}. Leave {name} out."
+        )
+    if name == "calibration":
+        raise RecipeError(
+            "Masks alone have no probabilities whose calibration could be scored. Score the network that made them, "
+            "`ushape evaluate RUN DATA --metrics calibration`, or leave calibration out."
         )
     if name == "boundary":
         return Boundary(class_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from ushape.images.sink import MaskSink, create_mask
 from ushape.images.source import ImageSource, Page, open_image
 from ushape.images.stack import MaskStack, StackPage
 from ushape.labels import Labels
+from ushape.metrics.trust import ExpectedDice
 from ushape.predict.destination import check_folder, check_names
 from ushape.predict.formats import Collected, FormatName, Formats
+from ushape.predict.maps import NumberMap, maps_of
 from ushape.predict.object_map import ObjectMap
 from ushape.predict.picture import Picture
 from ushape.predict.tiled import Predicted, Predictor
@@ -41,10 +44,20 @@ class TileDone:
 
 @dataclass(frozen=True)
 class MaskWritten:
-    """All files of one image (of one whole stack) are complete."""
+    """All files of one image (of one whole stack) are complete.
+
+    expected_dice: of each page by its name, from the network's own probabilities (metrics/trust.py); NaN where a mask
+    has no foreground.
+    """
 
     page: Page
     paths: tuple[Path, ...]
+    expected_dice: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON; a Dice that is not defined is None."""
+        expected = {name: None if math.isnan(dice) else dice for name, dice in self.expected_dice.items()}
+        return {"image": str(self.page.path), "files": [str(path) for path in self.paths], "expected_dice": expected}
 
 
 class Sink(Protocol):
@@ -66,7 +79,8 @@ class ReadsObjects(Protocol):
 class Job:
     """All masks of a list of images, into one folder; of a network that tells objects apart, their object maps.
 
-    probability: also float32 TIFFs of each foreground class. overlay: also a PNG of the mask over the image.
+    probability: also float32 TIFFs of each foreground class. uncertainty: also one of where not to trust the mask.
+    overlay: also a PNG of the mask over the image.
     formats: also what other programs read; each image's maps are then held in memory whole.
     Raises, before anything is computed: ImageError, naming every image that the network cannot take; OutputError where
     results exist (unless `overwrite`), where two images would make the same file, or where `out` cannot be written.
@@ -79,12 +93,14 @@ class Job:
         out: Path,
         *,
         probability: bool = False,
+        uncertainty: bool = False,
         overlay: bool = False,
         formats: Collection[FormatName] = (),
         overwrite: bool = False,
     ) -> None:
         self.predictor, self.out, self.rule = predictor, out, predictor.trained.object_rule
-        self.probability, self.overlay, self.overwrite = probability, overlay, overwrite
+        self.overlay, self.overwrite = overlay, overwrite
+        self.maps = tuple(maps_of(self._labels, probability=probability, uncertainty=uncertainty))
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
         self.formats = Formats(
             formats, self.files, out, self._labels, objects=self.rule is not None, overwrite=overwrite
@@ -98,14 +114,15 @@ class Job:
         """Predict, image after image; each file appears whole or not at all, `formats.together` at the end."""
         with self.formats.opened():
             for file in self.files:
+                self._expected: dict[str, float] = {}
                 yield from self._stack(file) if len(file) > 1 else self._image(file[0])
-                yield MaskWritten(file[0], tuple(self._made_of(file)))
+                yield MaskWritten(file[0], tuple(self._made_of(file)), self._expected)
 
     def paths(self, page: Page) -> dict[str, Path]:
-        """The files made of an image: "mask", then "probability CLASS" and "overlay" where wanted."""
+        """The files made of an image: "mask", then its maps by the ends of their names, and "overlay", where wanted."""
         made = {"mask": self.out / f"{page.path.stem}{self._mask_suffix(page)}"}
-        for k in self._wanted():
-            made[f"probability {k}"] = self.out / f"{page.path.stem}_probability{_of_class(self._labels, k)}.tif"
+        for each in self.maps:
+            made[each.ending] = self.out / f"{page.path.stem}{each.ending}.tif"
         if self.overlay:
             made["overlay"] = self.out / f"{page.name}_overlay.png"
         return made
@@ -131,16 +148,13 @@ class Job:
 
         with ExitStack() as masks, ExitStack() as files:  # the mask is the last to take its name
             files.enter_context(self.formats.of([page]))
-            probabilities = {
-                k: files.enter_context(sink(paths[f"probability {k}"], self._probability_of(k), np.float32))
-                for k in self._wanted()
-            }
+            maps = {each: files.enter_context(sink(paths[each.ending], each.what, np.float32)) for each in self.maps}
             picture = files.enter_context(replacing(paths["overlay"])) if self.overlay else None
 
             def open_mask(dtype: DTypeLike) -> Sink:
                 return masks.enter_context(sink(paths["mask"], "mask", dtype, self._channels))
 
-            yield from self._fill(page, source, open_mask, probabilities, picture)
+            yield from self._fill(page, source, open_mask, maps, picture)
 
     def _stack(self, file: list[Page]) -> Iterator[TileDone]:
         paths = self.paths(file[0])
@@ -148,15 +162,14 @@ class Job:
             masks = files.enter_context(MaskStack(paths["mask"], overwrite=self.overwrite))
             files.enter_context(self.formats.of(file))
             maps = {
-                k: files.enter_context(MaskStack(paths[f"probability {k}"], overwrite=self.overwrite))
-                for k in self._wanted()
+                each: files.enter_context(MaskStack(paths[each.ending], overwrite=self.overwrite)) for each in self.maps
             }
             for page in file:
                 picture = files.enter_context(replacing(self.paths(page)["overlay"])) if self.overlay else None
                 yield from self._page(page, masks, maps, picture)
 
     def _page(
-        self, page: Page, masks: MaskStack, maps: Mapping[int, MaskStack], picture: Path | None
+        self, page: Page, masks: MaskStack, stacks: Mapping[NumberMap, MaskStack], picture: Path | None
     ) -> Iterator[TileDone]:
         source = open_image(page.path, page.index)
 
@@ -170,34 +183,35 @@ class Job:
             return stack.page(source.shape, dtype, channels=channels, spacing=source.spacing, description=about)
 
         with ExitStack() as sinks:
-            probabilities = {
-                k: sinks.enter_context(sink(maps[k], self._probability_of(k), np.float32)) for k in self._wanted()
-            }
+            maps = {each: sinks.enter_context(sink(stacks[each], each.what, np.float32)) for each in self.maps}
 
             def open_mask(dtype: DTypeLike) -> Sink:
                 return sinks.enter_context(sink(masks, "mask", dtype, self._channels))
 
-            yield from self._fill(page, source, open_mask, probabilities, picture)
+            yield from self._fill(page, source, open_mask, maps, picture)
 
     def _fill(
         self,
         page: Page,
         source: ImageSource,
         open_mask: OpenMask,
-        probabilities: Mapping[int, Sink],
+        maps: Mapping[NumberMap, Sink],
         picture: Path | None,
     ) -> Iterator[TileDone]:
         shown = Picture(source) if picture is not None else None
         collected = Collected(source.shape) if self.formats.names else None
 
         def tiles() -> Iterator[Predicted]:
+            expected = ExpectedDice.none(self._labels.classes)
             for tile in self.predictor.tiles(source):
-                for k, sink in probabilities.items():
-                    sink.write(tile.window, tile.probability[k])
+                expected += ExpectedDice.of(tile.classes, tile.probability)
+                for each, sink in maps.items():
+                    sink.write(tile.window, each.values(tile, self._labels))
                 for reader in (shown, collected):
                     if reader is not None:
                         reader.add(tile)
                 yield tile
+            self._expected[page.name] = expected.dice
 
         readers = [reader for reader in (shown, collected) if reader is not None]
         yield from (
@@ -245,10 +259,6 @@ class Job:
     def _labels(self) -> Labels:
         return self.predictor.trained.labels
 
-    def _wanted(self) -> range:
-        """The classes whose probability is written."""
-        return self._labels.foreground if self.probability else range(0)
-
     @property
     def _channels(self) -> int:
         return 3 if self._labels.coloured and not self.rule else 1
@@ -258,9 +268,6 @@ class Job:
             return ".tif"
         small = self._largest[page.path] <= _LARGEST_PNG and self._labels.mask_dtype in (np.uint8, np.uint16)
         return ".png" if small and page.path.suffix.lower() not in (".tif", ".tiff", ".npy") else ".tif"
-
-    def _probability_of(self, k: int) -> str:
-        return f"probability of {self._labels.names[k]}"
 
     def _description(self, what: str, page: Page) -> str:
         about = f"{what} in {page.name} by ushape {self.predictor.trained.recipe.model.name}"
@@ -280,12 +287,3 @@ class Job:
                 faults.append(str(error))
         if faults:
             raise ImageError("\n".join(faults))
-
-
-def _of_class(labels: Labels, number: int) -> str:
-    """What tells the file of one class from those of others: nothing where there is only one."""
-    if labels.classes == 2:
-        return ""
-    names = ["".join(c if c.isalnum() else "-" for c in name) for name in labels.names]
-    alone = [name.casefold() for name in names].count(names[number].casefold()) == 1
-    return f"_{names[number]}" if alone else f"_{names[number]}-{number}"

@@ -20,6 +20,7 @@ from ushape.predict.overlay import legend, overlay
 from ushape.predict.tiled import Predictor
 from ushape.report.charts import Series, line_chart
 from ushape.report.page import Page, Picture, write
+from ushape.report.reliability import reliability_chart
 from ushape.report.stages import courses, stage_chart, stage_facts
 from ushape.train.diary import read as read_log
 from ushape.train.validate import Truth
@@ -41,11 +42,13 @@ def write_training_report(run: Path, predictor: Predictor, truths: Sequence[Trut
         notes.append("How objects are found was chosen on the validation images, which flatters the scores of objects.")
     elif trained.object_rule:
         notes.append("No validation image has an object to choose by; objects are found as is usual.")
+    if trained.labels.temperature != 1:
+        notes.append("The temperature was fitted on the validation images, which flatters the calibration error.")
     page = Page(
         title=f"{trained.recipe.model.name} on {Path(str(about['data'])).name}",
         headline=_headline(evaluation),
-        facts=[*_facts(trained, run), *stage_facts(stages)],
-        charts=[*_charts(run / "log.csv"), *([stage_chart(stages)] if stages else [])],
+        facts=[*_facts(trained, run), *_calibration(evaluation), *stage_facts(stages)],
+        charts=[*_charts(run / "log.csv"), *_reliability(evaluation), *([stage_chart(stages)] if stages else [])],
         tables=[(f"Scores on {on}", evaluation.table)],
         measures=_measures(evaluation, on),
         galleries=_galleries(predictor, evaluation, truths),
@@ -65,7 +68,8 @@ def write_evaluation_report(path: Path, predictor: Predictor, evaluation: Evalua
     page = Page(
         title=f"{predictor.trained.recipe.model.name}: evaluation",
         headline=_headline(evaluation),
-        facts=_facts(predictor.trained, None),
+        facts=[*_facts(predictor.trained, None), *_calibration(evaluation)],
+        charts=_reliability(evaluation),
         tables=[(f"Scores on {on}", evaluation.table)],
         measures=_measures(evaluation, on),
         galleries=_galleries(predictor, evaluation, truths),
@@ -77,6 +81,14 @@ def write_evaluation_report(path: Path, predictor: Predictor, evaluation: Evalua
 
 def _measures(evaluation: Evaluation, on: str) -> list[tuple[str, Measures]]:
     return [(f"Scores of {measures.family} on {on}", measures) for measures in evaluation.measures]
+
+
+def _calibration(evaluation: Evaluation) -> list[tuple[str, str]]:
+    return [("calibration", evaluation.confidence.in_words())] if evaluation.confidence else []
+
+
+def _reliability(evaluation: Evaluation) -> list[tuple[str, str]]:
+    return [reliability_chart(evaluation.confidence)] if evaluation.confidence else []
 
 
 def _headline(evaluation: Evaluation) -> list[tuple[str, str]]:
