@@ -12,7 +12,6 @@ Fig. 2 and Table I, one axis of the 224-pixel image; every number is a residual 
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import cache
 
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 from ushape.errors import RecipeError
 from ushape.geometry.axis import Axis, footprint_of
 from ushape.geometry.footprint import Footprint
+from ushape.models.blocks import draw_he_normal
 from ushape.models.segmenter import Segmenter
 from ushape.models.shortcut import Shortcut
 
@@ -56,7 +56,7 @@ class ResUNet(Segmenter):
         self.bridge = ResidualUnit(channels[-1], lowest, stride=2)
         self.decoding = nn.ModuleList(ResidualUnit(c + 2 * c, c) for c in reversed(channels))
         self.head = nn.Conv2d(width, classes, kernel_size=1)
-        self.apply(_initialise)
+        self.apply(draw_he_normal)
 
     def outputs(self, x: Tensor) -> list[Tensor]:
         for size in x.shape[-2:]:
@@ -123,14 +123,6 @@ def along_axis(x: Axis) -> Axis:
 @cache
 def _footprint() -> Footprint:
     return footprint_of(along_axis, multiple=2 ** (_SCALES - 1), padded=True)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, √(2/N)), N the incoming nodes of a neuron (He et al. 2015); biases 0."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.normal_(module.weight, std=math.sqrt(2 / (module.in_channels * math.prod(module.kernel_size))))
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
 
 
 def _check(in_channels: int, classes: int, width: int) -> None:

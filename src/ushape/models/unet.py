@@ -12,7 +12,6 @@ Fig. 1, one axis of the 572-pixel tile:
 
 from __future__ import annotations
 
-import math
 from functools import cache, partial
 from typing import Literal
 
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from ushape.errors import RecipeError
 from ushape.geometry.axis import Axis, footprint_of
 from ushape.geometry.footprint import Footprint
+from ushape.models.blocks import draw_he_normal
 from ushape.models.segmenter import Segmenter
 from ushape.models.shortcut import Shortcut
 
@@ -74,7 +74,7 @@ class UNet(Segmenter):
         )
         self.expanding = nn.ModuleList(pair(2 * c if skip == "copy" else c, c) for c in channels[:-1])
         self.head = nn.Conv2d(width, classes, kernel_size=1)
-        self.apply(_initialise)
+        self.apply(draw_he_normal)
 
     def outputs(self, x: Tensor) -> list[Tensor]:
         for size in x.shape[-2:]:
@@ -156,19 +156,6 @@ def along_axis(x: Axis, *, depth: int, padding: Padding) -> Axis:
 @cache
 def _footprint(depth: int, padding: Padding) -> Footprint:
     return footprint_of(partial(along_axis, depth=depth, padding=padding), multiple=2**depth, padded=padding == "same")
-
-
-def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, √(2/N)), N the incoming nodes of a neuron; biases 0 (Section 3)."""
-    if isinstance(module, nn.Conv2d):
-        incoming = module.in_channels * math.prod(module.kernel_size)
-    elif isinstance(module, nn.ConvTranspose2d):
-        incoming = module.in_channels  # kernel and stride are equal: each output pixel sees one input pixel
-    else:
-        return
-    nn.init.normal_(module.weight, std=math.sqrt(2 / incoming))
-    assert module.bias is not None
-    nn.init.zeros_(module.bias)
 
 
 def _check(

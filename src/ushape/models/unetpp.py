@@ -15,7 +15,6 @@ Fig. 1, rows i (levels) and columns j; → stands for a skip connection to every
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Literal
@@ -28,6 +27,7 @@ from ushape.errors import RecipeError
 from ushape.geometry.axis import Axis, footprint_of
 from ushape.geometry.footprint import Footprint
 from ushape.labels import per_class
+from ushape.models.blocks import draw_he_normal
 from ushape.models.segmenter import Segmenter
 
 Normalisation = Literal["none", "batch"]
@@ -76,7 +76,7 @@ class UNetPP(Segmenter):
                 self.ups[_name(i, j)] = nn.ConvTranspose2d(channels[i + 1], channels[i], kernel_size=2, stride=2)
         supervised = range(1 if deep_supervision else depth, depth + 1)
         self.heads = nn.ModuleDict({_name(0, j): nn.Conv2d(width, classes, kernel_size=1) for j in supervised})
-        self.apply(_initialise)
+        self.apply(draw_he_normal)
 
     def outputs(self, x: Tensor) -> list[Tensor]:
         for size in x.shape[-2:]:
@@ -193,19 +193,6 @@ def _name(i: int, j: int) -> str:
 @cache
 def _footprint(depth: int) -> Footprint:
     return footprint_of(partial(along_axis, depth=depth), multiple=2**depth, padded=True)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, √(2/N)), N the incoming nodes of a neuron (He et al. 2015); biases 0."""
-    if isinstance(module, nn.Conv2d):
-        incoming = module.in_channels * math.prod(module.kernel_size)
-    elif isinstance(module, nn.ConvTranspose2d):
-        incoming = module.in_channels  # kernel and stride are equal: each output pixel sees one input pixel
-    else:
-        return
-    nn.init.normal_(module.weight, std=math.sqrt(2 / incoming))
-    assert module.bias is not None
-    nn.init.zeros_(module.bias)
 
 
 def _check(
