@@ -256,7 +256,7 @@ def test_the_training_of_2015_comes_with_ushape():
         "balanced",
         "cross-entropy",
     )
-    assert recipe.prediction.flips and recipe.augmentation.elastic_px == 10
+    assert recipe.prediction.flips is True and recipe.augmentation.elastic_px == 10
 
 
 def test_every_recipe_of_ours_is_read_by_its_name_and_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch):

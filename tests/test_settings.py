@@ -32,12 +32,18 @@ class Outer:
     numbers: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     inner: Inner = Inner()
+    either: bool | Literal["auto"] = "auto"
     parts: tuple[Part, ...] = ()
 
 
 def test_nested_values_become_nested_dataclasses() -> None:
     values = {"count": 3, "on": True, "numbers": [1, 2], "options": {"x": None}, "inner": {"share": 1, "kind": "c"}}
     assert built(Outer, values, "the file") == Outer(3, True, "", (1, 2), {"x": None}, Inner(1.0, "c"))
+    assert [built(Outer, {"either": value}, "the file").either for value in (True, False, "auto")] == [
+        True,
+        False,
+        "auto",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,8 @@ def test_nested_values_become_nested_dataclasses() -> None:
         ({"count": 1.5}, "count in the file is 1.5; it takes a whole number."),
         ({"count": True}, "count in the file is True; it takes a whole number."),
         ({"on": 1}, "on in the file is 1; it takes true or false."),
+        ({"either": 1}, "either in the file is 1; it takes one of true, false, auto."),
+        ({"either": "on"}, "either in the file is 'on'; it takes one of true, false, auto."),
         ({"name": 7}, "name in the file is 7; it takes text."),
         ({"numbers": [1, "2"]}, "numbers in the file is [1, '2']; it takes a list of whole numbers."),
         ({"options": 1}, "options in the file is 1; it takes a table."),
@@ -69,7 +77,7 @@ def test_all_unknown_names_are_told_with_the_nearest() -> None:
     assert list(unknown_names(Outer, values, "the file")) == [
         "'cuont' in the file: did you mean 'count'?",
         "'shear' in [inner]: did you mean 'share'?",
-        "'zzz' in the file: there are: count, on, name, numbers, options, inner, parts.",
+        "'zzz' in the file: there are: count, on, name, numbers, options, inner, either, parts.",
     ]
     parts = {"parts": [{"name": "a"}, {"nme": "b"}]}
     assert list(unknown_names(Outer, parts, "the file")) == ["'nme' in [[parts]]: did you mean 'name'?"]

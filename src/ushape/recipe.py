@@ -87,9 +87,12 @@ class TrainingRecipe:
 
 @dataclass(frozen=True)
 class PredictionRecipe:
-    """flips: average the probabilities over the eight flips and quarter turns, at eight times the cost."""
+    """flips: average the probabilities over the eight flips and quarter turns, at eight times the cost.
 
-    flips: bool = False
+    "auto": where the validation images say after the training that they gain from it.
+    """
+
+    flips: bool | Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Nested plain values, as TOML and JSON give them, → nested frozen dataclasses; what cannot be is told by name.
 
-A value's type is what the field is annotated with: a bool, int, float, str, a Literal, a tuple of whole numbers, a
-mapping, another dataclass, whose values stand in a table of their own, or a tuple of one, a table for each.
+A value's type is what the field is annotated with: a bool, int, float, str, a Literal, a bool or a Literal, a tuple of
+whole numbers, a mapping, another dataclass, whose values stand in a table of their own, or a tuple of one, a table for
+each.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def checked(value: Any, hint: Any, where: str) -> Any:
         return value
     if hint is float and type(value) in (int, float):
         return float(value)
+    if bool in get_args(hint) and type(value) is bool:
+        return value
     if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(type(v) is int for v in value):
         return tuple(value)
     if get_origin(hint) is Mapping and isinstance(value, Mapping):
@@ -79,7 +82,8 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     allowed = _choices(hint)
     if value in allowed:
         return value
-    takes = "one of " + ", ".join(allowed) if allowed else _WORDS.get(get_origin(hint) or hint, str(hint))
+    either = ["true", "false"] if bool in get_args(hint) else []
+    takes = "one of " + ", ".join([*either, *allowed]) if allowed else _WORDS.get(get_origin(hint) or hint, str(hint))
     raise RecipeError(f"{where} is {value!r}; it takes {takes}.")
 
 

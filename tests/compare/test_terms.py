@@ -52,6 +52,13 @@ def test_settings_for_all_count_and_those_of_an_entrant_before_them(looked):
     assert (recipe.training.batch, recipe.training.output_size, recipe.augmentation.flip) == (3, 32, False)
 
 
+def test_no_entrant_is_scored_with_flips_unless_its_settings_say_so(looked):
+    (entrant,) = entrants_named("unet")
+    assert planned(entrant, Terms(steps=9), looked).prediction.flips is False
+    turned = Terms(steps=9, tables={"prediction": {"flips": True}})
+    assert planned(entrant, turned, looked).prediction.flips is True
+
+
 def test_the_budget_may_stand_in_the_settings(looked):
     (entrant,) = entrants_named("unet")
     assert planned(entrant, Terms(tables={"training": {"steps": 7}}), looked).training.steps == 7

@@ -39,7 +39,11 @@ Task = Annotated[TaskChoice | None, typer.Option(help="What the masks mean; reco
 Seed = Annotated[int | None, typer.Option(min=0, help="Of the split, the patches and the first weights.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps; the best where left out.")]
 Flips = Annotated[
-    bool | None, typer.Option("--flips/--no-flips", help="Average over flips and quarter turns: 8 times slower.")
+    bool | None,
+    typer.Option(
+        "--flips/--no-flips",
+        help="Average over flips and quarter turns, 8 times slower; left out, where the training found that it helps.",
+    ),
 ]
 Precision = Annotated[PrecisionChoice, typer.Option(help="exact: float32; fast: bfloat16.")]
 Memory = Annotated[

@@ -66,6 +66,8 @@ def recipe_for(entrant: Entrant, terms: Terms, found: Survey, annotation: Annota
     chosen = plan_for_images(found, annotation, _with_budget(tables, terms, entrant)).recipe
     network = {name: entrant.tables[name] for name in ("model", "stages") if name in entrant.tables}
     recipe = merged(replace(chosen, model=ModelRecipe(), data=data), network)
+    if recipe.prediction.flips == "auto":  # or some entrants would be scored with them, and some without
+        recipe = recipe.changed(prediction={"flips": False})
     _check_stages(recipe)
     return recipe
 

@@ -40,7 +40,7 @@ def first_rule(prepared: Prepared) -> ObjectRule:
 
 def choose_objects(predictor: Predictor, truths: Sequence[Truth]) -> ObjectsChosen | None:
     """The best rule for a network's foreground; None where no validation image has an object to judge by."""
-    judged = _spread([t for t in truths if t.objects is not None and t.objects.any()])
+    judged = spread([t for t in truths if t.objects is not None and t.objects.any()])
     if not judged:
         return None
     fitted = fit_rule(
@@ -51,7 +51,7 @@ def choose_objects(predictor: Predictor, truths: Sequence[Truth]) -> ObjectsChos
     return ObjectsChosen(fitted.rule, fitted.score, len(judged))
 
 
-def _spread(truths: list[Truth]) -> list[Truth]:
+def spread(truths: Sequence[Truth]) -> list[Truth]:
     """Of many images, evenly chosen ones."""
     pixels = sum(truth.classes.size for truth in truths)
-    return truths[:: -(-pixels // _MOST_PIXELS)] if truths else []
+    return list(truths[:: -(-pixels // _MOST_PIXELS)]) if truths else []

@@ -18,6 +18,7 @@ from ushape.predict.formats import Collected
 from ushape.predict.object_fit import mean_precision
 from ushape.predict.objects import find_objects
 from ushape.predict.tiled import Predictor
+from ushape.train.temperature import PixelSample
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,16 @@ class Validation:
         return self.dice if self.objects is None or math.isnan(self.objects) else self.objects
 
 
-def validated(predictor: Predictor, truths: Sequence[Truth]) -> Validation:
-    """All images predicted and scored."""
+def validated(predictor: Predictor, truths: Sequence[Truth], sample: PixelSample | None = None) -> Validation:
+    """All images predicted and scored; sample: takes their probabilities, too."""
     rule, labels = predictor.trained.object_rule, predictor.trained.labels
     rows, precisions = [], []
     for truth in truths:
         matrix = np.zeros((labels.classes, labels.classes), dtype=np.int64)
         collected = Collected(truth.source.shape) if rule else None
         for tile in predictor.tiles(truth.source):
+            if sample is not None:
+                sample.add(truth.classes[tile.window.slices], tile.probability)
             if collected is None:
                 matrix += confusion(truth.classes[tile.window.slices], tile.classes, labels.classes)
             else:
