@@ -82,7 +82,8 @@ def test_ignored_values_count_nowhere(folder) -> None:
     assert annotation.counts["a"] == (1528, 36)
     assert annotation.ignored == 36
     assert read_classes(found.pairs[0], annotation)[0, 8] == IGNORED
-    assert ("ignored", "1.1% of pixels") in annotation.summary()
+    assert ("ignored", "1.1% of pixels (mask value 255)") in annotation.summary()
+    assert "annotated" not in dict(annotation.summary())
 
 
 def test_ignored_value_that_no_mask_holds(folder) -> None:

@@ -95,6 +95,27 @@ def test_every_class_is_in_training_where_that_can_be(grouped: bool) -> None:
         assert "09" in names(split(pairs, seed=seed, counts=rare).training)
 
 
+def test_images_without_an_annotated_pixel_are_on_neither_side() -> None:
+    pairs = [pair(f"{k:02d}", f"g{k}") for k in range(10)]
+    counts = {p.name: (0, 0) if p.name in ("02", "07") else (5, 9) for p in pairs}
+    parts = split(pairs, counts=counts)
+    assert sorted(names(parts.training) + names(parts.validation)) == sorted(set(counts) - {"02", "07"})
+    assert parts.rule == "6 images to train on, 2 to validate on, drawn at random; nothing is annotated in 02, 07"
+    only = split(pairs[1:3], counts=counts)
+    assert names(only.training) == names(only.validation) == ["01"]
+    assert only.rule.endswith("says nothing of other images; nothing is annotated in 02")
+    with pytest.raises(DataError, match="Not one pixel is annotated in 02, 07; annotate some, of every class"):
+        split([pairs[2], pairs[7]], counts=counts)
+
+
+def test_background_is_in_training_and_validation_where_little_is_annotated() -> None:
+    pairs = [pair(f"{k:02d}", f"g{k}") for k in range(10)]
+    counts = {p.name: (40 if p.name in ("03", "09") else 0, 9) for p in pairs}
+    for seed in range(20):
+        parts = split(pairs, seed=seed, counts=counts)
+        assert all(any(counts[p.name][0] for p in side) for side in (parts.training, parts.validation))
+
+
 def test_nothing_to_split() -> None:
     with pytest.raises(DataError, match="There are no annotated images to split"):
         split([])

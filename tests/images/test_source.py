@@ -17,6 +17,7 @@ from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 from ushape.images.source import (
     SUFFIXES,
+    UNANNOTATED,
     Page,
     from_array,
     is_coloured,
@@ -245,7 +246,7 @@ def test_probabilities_are_no_mask(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.array([[0, -1]], np.int16), "from -1 to 0"),
+        (np.array([[0, -2]], np.int16), "from -2 to 0"),
         (np.array([[0, 2**31]], np.uint32), "from 0 to 2147483648"),
         (np.array([[0, 2**64 - 1]], np.uint64), "from 0 to 18446744073709551615"),
         (np.array([[-3, 3e9]], np.float64), r"from -3\.0 to 3000000000\.0"),
@@ -253,13 +254,26 @@ def test_probabilities_are_no_mask(tmp_path: Path) -> None:
 )
 def test_values_out_of_range_are_refused(tmp_path: Path, values: NDArray[np.generic], words: str) -> None:
     path = save(tmp_path / "a.npy", np.repeat(values, 5, axis=1))
-    with pytest.raises(ImageError, match=rf"a\.npy has mask values {words}; we take 0 to 2147483647"):
+    with pytest.raises(ImageError, match=rf"a\.npy has mask values {words}; we take 0 to 2147483646\..*--ignore"):
         read_mask(path)
 
 
 def test_the_largest_value_is_taken(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.tif", np.full((4, 4), 2**31 - 1, np.uint32))
-    assert read_mask(path).max() == 2**31 - 1
+    path = save(tmp_path / "a.tif", np.full((4, 4), 2**31 - 2, np.uint32))
+    assert read_mask(path).max() == 2**31 - 2
+
+
+def test_nan_and_minus_one_are_not_annotated(tmp_path: Path) -> None:
+    floats = save(tmp_path / "a.tif", np.array([[0, np.nan, 2, -1, 1]] * 4, dtype=np.float32))
+    assert read_mask(floats)[3].tolist() == [0, UNANNOTATED, 2, UNANNOTATED, 1]
+    integers = save(tmp_path / "b.tif", np.array([[0, -1, 2, 1]] * 3, dtype=np.int16))
+    assert read_mask(integers)[0].tolist() == [0, UNANNOTATED, 2, 1]
+
+
+def test_infinite_mask_values_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.tif", np.array([[0, np.inf, -np.inf, 1]] * 2, dtype=np.float32))
+    with pytest.raises(ImageError, match=r"a\.tif has 4 infinite mask values; give them a whole number, or NaN"):
+        read_mask(path)
 
 
 def test_masks_of_other_numbers_of_channels_are_refused(tmp_path: Path) -> None:

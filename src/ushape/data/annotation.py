@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ushape.data.drawn import Drawn, all_drawn, in_view
 from ushape.data.folder import Survey
-from ushape.data.mask_faults import class_faults, ignored_faults, kind_faults, object_faults, value_faults
+from ushape.data.mask_faults import class_faults, kind_faults, object_faults, value_faults
 from ushape.data.mask_values import (
     MOST_CLASSES,
     Tally,
@@ -25,9 +25,10 @@ from ushape.data.mask_values import (
     nearest,
     together,
 )
-from ushape.data.pair import Fault, Merge, Pair, counted, every_error
+from ushape.data.pair import Fault, Merge, Pair, counted, every_error, listed
+from ushape.data.scribbles import ignored_faults, is_sparse, scribble_faults, sparse_faults, stated_share
 from ushape.errors import DataError
-from ushape.images.source import read_mask
+from ushape.images.source import UNANNOTATED, read_mask
 from ushape.labels import IGNORED, Labels, connected_regions
 
 Task = Literal["semantic", "instances"]
@@ -60,6 +61,11 @@ class Annotation:
         """Annotated pixels per class over all pairs."""
         return tuple(sum(counts[k] for counts in self.counts.values()) for k in range(self.labels.classes))
 
+    @property
+    def annotated(self) -> float:
+        """Part of the pixels that are not ignored, from 0 to 1."""
+        return sum(self.pixels) / max(1, self.ignored + sum(self.pixels))
+
     def share(self, number: int) -> float:
         """Part of the annotated pixels that a class has, from 0 to 1."""
         return self.pixels[number] / max(1, sum(self.pixels))
@@ -75,13 +81,18 @@ class Annotation:
             return []  # nothing is known, and the faults say why
         lines = [("task", _TASKS[self.task])]
         for number, name in enumerate(self.labels.names):
-            lines.append((f"class {number}", f"{name} ({self._drawn_as(number)}), {self.share(number):.1%} of pixels"))
+            of = "annotated pixels" if is_sparse(self.annotated) else "pixels"
+            lines.append((f"class {number}", f"{name} ({self._drawn_as(number)}), {self.share(number):.1%} of {of}"))
         if self.objects:
             most, every = max(self.objects.values()), sum(self.objects.values())
             lines.append(("objects", f"{every} in {counted(len(self.objects), 'image')}, up to {most} in one"))
         if self.ignored:
-            part = self.ignored / (self.ignored + sum(self.pixels))
-            lines.append(("ignored", f"{part:.1%} of pixels"))
+            values = [v for v in self.labels.ignored_values if v != UNANNOTATED]
+            named = f" (mask value {listed(map(str, values))})" if values else ""
+            lines.append(("ignored", f"{1 - self.annotated:.1%} of pixels{named}"))
+        if is_sparse(self.annotated):
+            only = f"only {stated_share(self.annotated)} of the pixels are annotated"
+            lines.append(("annotated", f"{only}: patches lie about them, loss and scores are of them alone"))
         return lines
 
     def _drawn_as(self, number: int) -> str:
@@ -107,7 +118,8 @@ _UNKNOWN = Labels(("background",), (0,))
 def annotate(survey: Survey, *, task: Task | None = None, ignored_values: Sequence[int] = ()) -> Annotation:
     """Read all masks and find what they mean. Nothing is raised; everything wrong is among the faults.
 
-    task: what to train for, where the masks' own kind is not meant. ignored_values: mask values that count nowhere.
+    task: what to train for, where the masks' own kind is not meant. ignored_values: mask values that count nowhere,
+    beside UNANNOTATED, which never does.
     """
     drawn, faults = all_drawn(survey.pairs)
     merge = survey.pairs[0].merge if survey.pairs else "values"
@@ -115,18 +127,21 @@ def annotate(survey: Survey, *, task: Task | None = None, ignored_values: Sequen
     if not drawn:
         return draft
     faults += ignored_faults(drawn, ignored_values)
+    ignored_values = (*ignored_values, *([UNANNOTATED] if any(d.holds(UNANNOTATED) for d in drawn) else []))
     drawn = [d.without(ignored_values) for d in drawn]
-    draft = _understood(draft, drawn, task)
-    draft = replace(draft, labels=replace(draft.labels, ignored_values=tuple(ignored_values)))
+    draft = _understood(draft, drawn, task, ignored_values)
+    draft = replace(draft, labels=replace(draft.labels, ignored_values=ignored_values))
     if draft.numbered:
         faults += object_faults(drawn, ignored_values)
     else:
-        faults += value_faults(drawn, draft.main_values, task)
+        faults += value_faults(drawn, draft.main_values, task, ignored_values)
+        faults += scribble_faults(drawn) if merge == "values" and not ignored_values else []
     if draft.task == "instances":
         faults += kind_faults(draft.labels)
     if draft.labels.classes > 1:
         draft = replace(draft, counts={d.pair.name: _counts(d, draft) for d in drawn})
         faults += class_faults(drawn, draft.counts, draft.labels)
+        faults += sparse_faults(drawn, draft.counts, draft.labels, told_apart=draft.task == "instances")
     every = together(tally for d in drawn for tally in d.tallies)
     apart = draft.numbered or merge == "objects"
     area = sum(d.pixels for d in drawn if d.pair.name in draft.counts)
@@ -142,7 +157,8 @@ def annotate(survey: Survey, *, task: Task | None = None, ignored_values: Sequen
 def read_classes(pair: Pair, annotation: Annotation) -> NDArray[np.uint8]:
     """(H, W) class numbers of a pair; IGNORED outside its field of view and at ignored values.
 
-    Where files of several classes claim a pixel, the first class has it.
+    Where files of several classes claim a pixel, the first class has it; an ignored value in one of them counts where
+    none does.
     """
     if pair.merge == "classes":
         classes = _first_class(pair, annotation)
@@ -171,8 +187,10 @@ def read_objects(pair: Pair, annotation: Annotation) -> NDArray[np.int32]:
     return numbers
 
 
-def _understood(draft: Annotation, drawn: Sequence[Drawn], task: Task | None) -> Annotation:
-    """The draft with what the values of all masks together mean."""
+def _understood(
+    draft: Annotation, drawn: Sequence[Drawn], task: Task | None, ignored_values: Sequence[int]
+) -> Annotation:
+    """The draft with what the values of all masks together mean, those that count nowhere left out."""
     tallies = [tally for d in drawn for tally in d.tallies]
     coloured = any(d.coloured for d in drawn)
     every = together(tallies)
@@ -184,11 +202,14 @@ def _understood(draft: Annotation, drawn: Sequence[Drawn], task: Task | None) ->
             return replace(draft, labels=_OBJECTS, numbered=True, task=task or "instances")
         labels = _labels(values, every, coloured) if 1 <= len(values) <= MOST_CLASSES else _UNKNOWN
         return replace(draft, labels=labels, main_values=mains, task=task or "semantic")
+    if len(values) == 1 and 0 in ignored_values:
+        values = (0, *values)
     if len(values) != 2:  # drawn or not: more makes no sense, less is nothing drawn
         return draft
     if draft.merge == "objects":
         return replace(draft, labels=_OBJECTS, main_values=values, task=task or "instances")
-    names = dict.fromkeys(mask.class_name for d in drawn for mask in d.pair.masks if mask.class_name)
+    found = (mask.class_name for d in drawn for mask in d.pair.masks if mask.class_name)
+    names = dict.fromkeys(name for name in found if name != "background")
     labels = Labels(("background", *names), tuple(range(len(names) + 1)))
     return replace(draft, labels=labels, main_values=values, task=task or "semantic")
 
@@ -229,7 +250,7 @@ def _encoded(values: NDArray[np.integer], annotation: Annotation) -> NDArray[np.
     elif annotation.merge == "objects":
         classes = _is_drawn(values, annotation).astype(np.uint8)
     else:
-        mains = annotation.main_values
+        mains = annotation.main_values if not labels.ignored_values else ()  # what is blurred may be ignored in part
         classes = labels.encode(nearest(values, mains, coloured=labels.coloured) if mains else values)
     classes[ignored] = IGNORED
     return classes
@@ -242,15 +263,13 @@ def _one_mask(pair: Pair, coloured: bool) -> NDArray[np.integer]:
 
 
 def _first_class(pair: Pair, annotation: Annotation) -> NDArray[np.uint8]:
-    names = annotation.labels.names
-    drawn = [
-        (names.index(mask.class_name), _is_drawn(read_mask(mask.page.path, mask.page.index), annotation))
-        for mask in pair.masks
-        if mask.class_name
-    ]
-    classes = np.zeros(drawn[0][1].shape, dtype=np.uint8)
-    for number, where in reversed(drawn):
-        classes[where] = number
+    names, ignored_values = annotation.labels.names, annotation.labels.ignored_values
+    read = {m.class_name: read_mask(m.page.path, m.page.index) for m in pair.masks if m.class_name}
+    classes = np.zeros(next(iter(read.values())).shape, dtype=np.uint8)
+    for mask in read.values():
+        classes[np.isin(mask, ignored_values)] = IGNORED
+    for name, mask in reversed(read.items()):
+        classes[_is_drawn(mask, annotation) & ~np.isin(mask, ignored_values)] = names.index(name)
     return classes
 
 

@@ -39,6 +39,10 @@ class Drawn:
             return len(self.pair.masks)
         return int(np.count_nonzero(self.tallies[0].values))
 
+    def holds(self, value: int) -> bool:
+        """Whether some pixel has it."""
+        return any(bool((tally.values == value).any()) for tally in self.tallies)
+
     def without(self, values: Sequence[int]) -> Drawn:
         """Less the pixels of some values."""
         return replace(self, tallies=tuple(tally.without(values) for tally in self.tallies)) if values else self

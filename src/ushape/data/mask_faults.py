@@ -18,27 +18,20 @@ from ushape.labels import Labels
 _MOST_USUAL = 9  # values in masks that show classes; of more, some number objects
 
 
-def ignored_faults(drawn: Sequence[Drawn], ignored_values: Sequence[int]) -> list[Fault]:
-    """Values to be ignored that no mask has."""
-    there = {int(value) for d in drawn for tally in d.tallies for value in tally.values}
-    missing = [value for value in ignored_values if value not in there]
-    if not missing:
-        return []
-    return [warning(f"No mask holds the ignored value {_numbers(missing)}; there are {_numbers(sorted(there))}.")]
-
-
-def value_faults(drawn: Sequence[Drawn], mains: Sequence[int], task: str | None) -> list[Fault]:
+def value_faults(
+    drawn: Sequence[Drawn], mains: Sequence[int], task: str | None, ignored_values: Sequence[int] = ()
+) -> list[Fault]:
     """Values that cannot be classes, or may not be what they look like. `mains`: what all others are brought to."""
     tallies = [tally for d in drawn for tally in d.tallies]
     files = [path for d in drawn for path in d.files]
     values = list(mains) or together(tallies).values.tolist()
     if len(values) < 2:
-        return [_one_value(values, files)]
+        return [_one_value(values, files, ignored_values)]
     if drawn[0].pair.merge != "values" and len(values) > 2:
         return [_not_two(values, drawn)]
     if len(values) > MOST_CLASSES:
         return [_too_many(values, drawn)]
-    faults = _mixed(drawn) + _blurred(drawn, mains)
+    faults = _mixed(drawn) + _blurred(drawn, mains, ignored_values)
     largest = {max(tally.values.tolist(), default=0) for tally in tallies} - {0}
     look_alike = len(largest) > 2 and can_be_object_numbers(tallies)
     if task is None and not mains and (look_alike or len(values) > _MOST_USUAL):
@@ -103,7 +96,7 @@ def _pieces(mask: NDArray[np.integer], ignored_values: Sequence[int]) -> dict[in
 def class_faults(drawn: Sequence[Drawn], counts: Mapping[str, Sequence[int]], labels: Labels) -> list[Fault]:
     """Masks without anything on them, and pixels that several classes claim."""
     faults = []
-    empty = [d for d in drawn if not any(counts[d.pair.name][1:])]
+    empty = [d for d in drawn if any(counts[d.pair.name]) and not any(counts[d.pair.name][1:])]
     if empty:
         verb = "shows" if len(empty) == 1 else "show"
         faults.append(
@@ -114,8 +107,9 @@ def class_faults(drawn: Sequence[Drawn], counts: Mapping[str, Sequence[int]], la
                 [path for d in empty for path in d.files],
             )
         )
-    claimed = {d.pair.name: _drawn_pixels(d) - sum(counts[d.pair.name][1:]) for d in drawn}
-    twice = [d for d in drawn if d.pair.merge == "classes" and claimed[d.pair.name] > 0]
+    by_class = [d for d in drawn if d.pair.merge == "classes"]
+    claimed = {d.pair.name: _drawn_pixels(d) - sum(counts[d.pair.name][1:]) for d in by_class}
+    twice = [d for d in by_class if claimed[d.pair.name] > 0]
     if twice:
         pixels = counted(sum(claimed[d.pair.name] for d in twice), "pixel")
         faults.append(
@@ -128,9 +122,16 @@ def class_faults(drawn: Sequence[Drawn], counts: Mapping[str, Sequence[int]], la
     return faults
 
 
-def _one_value(values: Sequence[int], files: Sequence[Path]) -> Fault:
+def _one_value(values: Sequence[int], files: Sequence[Path], ignored_values: Sequence[int]) -> Fault:
     if not values:
         return error("Not one pixel is annotated: all are ignored, or outside the field of view.", files)
+    if ignored_values:
+        return error(
+            f"Beside what is ignored, all {counted(len(files), 'mask')} hold the one value {values[0]}, so there is "
+            "nothing to tell apart. Draw some background too, with a value of its own; or ignore less, if the masks "
+            "are whole.",
+            files,
+        )
     return error(
         f"All {counted(len(files), 'mask')} hold the one value {values[0]}, so there is nothing to tell apart. "
         "Draw what you look for with another value than the background's, such as 255 on 0.",
@@ -182,7 +183,7 @@ def _mixed(drawn: Sequence[Drawn]) -> list[Fault]:
     ]
 
 
-def _blurred(drawn: Sequence[Drawn], mains: Sequence[int]) -> list[Fault]:
+def _blurred(drawn: Sequence[Drawn], mains: Sequence[int], ignored_values: Sequence[int]) -> list[Fault]:
     odd: dict[Path, int] = {}
     values: set[int] = set()
     for path, tally in ((path, tally) for d in drawn for path, tally in zip(d.files, d.tallies, strict=True)):
@@ -193,19 +194,24 @@ def _blurred(drawn: Sequence[Drawn], mains: Sequence[int]) -> list[Fault]:
     if not odd:
         return []
     pixels = counted(sum(odd.values()), "pixel")
+    counts = "Each counts as the nearest main value"
+    if ignored_values:
+        counts = "They count nowhere, as what is ignored may be part of them"
     return [
         warning(
             f"{pixels} in {counted(len(odd), 'mask')} ({listed(path.name for path in odd)}) have values beside "
-            f"the main {_numbers(mains)}: {_numbers(sorted(values))}, as blurred edges and JPEG leave them. Each "
-            "counts as the nearest main value. Should they be classes, save masks with class numbers 0, 1, 2 …",
+            f"the main {_numbers(mains)}: {_numbers(sorted(values))}, as blurred edges and JPEG leave them. {counts}. "
+            "Should they be classes, save masks with class numbers 0, 1, 2 …",
             odd,
         )
     ]
 
 
 def _drawn_pixels(drawn: Drawn) -> int:
-    """Pixels that the files of all classes show, counted once per file."""
-    return sum(int(t.pixels[t.values > t.values.max(initial=0) / 2].sum()) for t in drawn.tallies)
+    """Pixels that the files of all classes but the background show, counted once per file."""
+    files = zip(drawn.pair.masks, drawn.tallies, strict=True)
+    tallies = [tally for mask, tally in files if mask.class_name != "background"]
+    return sum(int(t.pixels[t.values > t.values.max(initial=0) / 2].sum()) for t in tallies)
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -36,24 +36,31 @@ def split(
 
     Whole groups are drawn at random, as many as fit into the fraction. A single group is an ordered sequence, of which
     a block is held back: the last one for seed 0, the one before for seed 1, and so on. At least one image is held
-    back; a single image is trained on and scored on. counts: pixels per class by pair name, the background first; then
-    the first draw is taken that leaves every class in training, and best in validation too.
+    back; a single image is trained on and scored on. counts: annotated pixels per class by pair name, the background
+    first; then the first draw is taken that leaves every class in training, and best in validation too, and images
+    without any such pixel are on neither side.
     """
     if not pairs:
         raise DataError("There are no annotated images to split. See what 'ushape check' says of the folder.")
     if not 0 < validation_fraction < 1:
         raise RecipeError(f"validation_fraction is {validation_fraction}; it is a share between 0 and 1, such as 0.2.")
-    ordered = tuple(sorted(pairs, key=lambda pair: (natural(pair.name), pair.name)))
+    every = sorted(pairs, key=lambda pair: (natural(pair.name), pair.name))
+    ordered = tuple(pair for pair in every if counts is None or any(counts.get(pair.name, (1,))))
+    left_out = [pair.name for pair in every if pair not in ordered]
+    if not ordered:
+        raise DataError(f"Not one pixel is annotated in {listed(left_out)}; annotate some, of every class.")
+    unseen = f"; nothing is annotated in {listed(left_out, most=6)}" if left_out else ""
     if len(ordered) == 1:
         only = ordered[0].name
-        return Split(ordered, ordered, f"{only} is trained on and validated on: the score says nothing of other images")
+        rule = f"{only} is trained on and validated on: the score says nothing of other images{unseen}"
+        return Split(ordered, ordered, rule)
     wanted = min(max(1, round(validation_fraction * len(ordered))), len(ordered) - 1)
     groups = _by_group(ordered)
     draws = _blocks(ordered, wanted, seed) if len(groups) == 1 else _draws(groups, wanted, seed)
     held = min(draws, key=lambda names: _classes_missing(ordered, names, counts))
     training = tuple(pair for pair in ordered if pair.name not in held)
     validation = tuple(pair for pair in ordered if pair.name in held)
-    return Split(training, validation, _rule(validation, len(groups), training))
+    return Split(training, validation, _rule(validation, len(groups), training) + unseen)
 
 
 def _by_group(pairs: Sequence[Pair]) -> dict[str, list[str]]:
@@ -88,11 +95,11 @@ def _blocks(pairs: Sequence[Pair], wanted: int, seed: int) -> Iterator[frozenset
 def _classes_missing(
     pairs: Sequence[Pair], held: frozenset[str], counts: Mapping[str, Sequence[int]] | None
 ) -> tuple[int, int]:
-    """How many of the foreground classes there are training lacks, and how many validation lacks."""
+    """How many of the classes there are training lacks, and how many validation lacks."""
     if counts is None:
         return 0, 0
     present = [
-        {k for pair in pairs if (pair.name in held) is side for k, n in enumerate(counts.get(pair.name, ())) if k and n}
+        {k for pair in pairs if (pair.name in held) is side for k, n in enumerate(counts.get(pair.name, ())) if n}
         for side in (False, True)
     ]
     every = present[0] | present[1]

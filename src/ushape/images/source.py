@@ -24,7 +24,10 @@ from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
 from ushape.images.raster import RasterImage
 from ushape.images.tiff import TiffImage, tiff_pages
 
-_LARGEST_MASK_VALUE = 2**31 - 1
+UNANNOTATED = 2**31 - 1
+"""What `read_mask` gives for pixels that are NaN or -1 in the file: no class, no object, nothing known."""
+
+_LARGEST_MASK_VALUE = UNANNOTATED - 1
 
 
 class Pixels(Protocol):
@@ -77,11 +80,15 @@ class ImageSource:
         Raises ImageError for a damaged file, and for floats that are NaN or infinite.
         """
         window = Window.whole(self.shape) if window is None else window
-        assert window.inside(self.shape), f"{window} sticks out of an image of shape {self.shape}"
-        pixels = self._pixels.read(window)
+        pixels = self.read_stored(window)
         if self.dtype.kind == "f":
             self._check_finite(pixels, window)
         return pixels
+
+    def read_stored(self, window: Window) -> NDArray[np.generic]:
+        """The same, whatever numbers they are."""
+        assert window.inside(self.shape), f"{window} sticks out of an image of shape {self.shape}"
+        return self._pixels.read(window)
 
     def _check_finite(self, pixels: NDArray[np.generic], window: Window) -> None:
         bad = ~np.isfinite(pixels)
@@ -162,7 +169,8 @@ def read_mask(path: Path, index: int = 0, *, coloured: bool = False) -> NDArray[
     - True colours become 0xRRGGBB. `coloured` asks for this whatever the file holds (grey g becomes 0xgggggg), for
       folders where some masks are coloured (`is_coloured`) and others happen to show grey classes only.
     - Two-level files (1 bit) are 0 and 255, as viewers show them; boolean .npy arrays are 0 and 1.
-    - Floats must be whole numbers. All values must lie in 0 … 2³¹ - 1.
+    - Floats must be whole numbers. All values must lie in 0 … 2³¹ - 2.
+    - NaN, and -1, are UNANNOTATED.
     """
     source = open_image(path, index)
     if source.channels not in (1, 3):
@@ -170,7 +178,7 @@ def read_mask(path: Path, index: int = 0, *, coloured: bool = False) -> NDArray[
             f"{source.page} has {source.channels} channels; a mask has 1 (class or object numbers) or 3 (colours). "
             "Save one channel, or name the file so that it does not count as a mask."
         )
-    mask = _whole_numbers(source.read(), source.page)
+    mask = _whole_numbers(source.read_stored(Window.whole(source.shape)), source.page)
     grey = mask[..., 0]
     if not coloured and bool((mask == mask[..., :1]).all()):
         return np.ascontiguousarray(grey)
@@ -211,6 +219,10 @@ def _whole_numbers(pixels: NDArray[np.generic], page: Page) -> NDArray[np.intege
     """Checked mask values as uint8, uint16 or int32."""
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels  # type: ignore[return-value]
+    blank = np.isnan(pixels) | (pixels == -1)
+    pixels = np.where(blank, pixels.dtype.type(0), pixels)
+    if np.isinf(pixels).any():
+        raise ImageError(f"{page} has {np.isinf(pixels).sum()} infinite mask values; give them a whole number, or NaN.")
     fractions = np.count_nonzero(pixels % 1) if pixels.dtype.kind == "f" else 0
     if fractions:
         raise ImageError(
@@ -221,6 +233,9 @@ def _whole_numbers(pixels: NDArray[np.generic], page: Page) -> NDArray[np.intege
     if low < 0 or high > _LARGEST_MASK_VALUE:
         raise ImageError(
             f"{page} has mask values from {low} to {high}; we take 0 to {_LARGEST_MASK_VALUE}. "
-            "Number objects from 1 up, and give background and ignored regions a number of their own, not negative."
+            "Number objects from 1 up, give the background a number of its own, not negative, and give what is not "
+            "annotated -1 or NaN, or a number that is then ignored (--ignore)."
         )
-    return pixels.astype(np.int32)
+    mask = pixels.astype(np.int32)
+    mask[blank] = UNANNOTATED
+    return mask
