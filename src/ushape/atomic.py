@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ushape.errors import OutputError
 
+_PREFIX, _SUFFIX = ".ushape-", ".part"  # of what is being written
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -20,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     After any exception, Ctrl-C included, the temporary file is gone and `path` is as it was. Raises OutputError, with
     what to do, where the folder is missing, cannot be written, or the disk is full.
     """
-    temporary = path.parent / f".ushape-{uuid.uuid4().hex[:12]}.part"
+    temporary = path.parent / f"{_PREFIX}{uuid.uuid4().hex[:12]}{_SUFFIX}"
     try:
         temporary.open("xb").close()  # not tempfile: its files are private, and not every file system can change that
         yield temporary
@@ -40,6 +42,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Text (UTF-8) or bytes, replacing the file at once; OutputError where that cannot be."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder; only for one in which nobody else can be writing."""
+    try:
+        for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
 
 
 def check_place(path: Path, *, overwrite: bool) -> None:

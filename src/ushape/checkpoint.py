@@ -14,10 +14,9 @@ from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import save as serialised
 from torch import Tensor
 
-from ushape.atomic import write_whole
+from ushape.atomic import replacing
 from ushape.errors import CheckpointError
 from ushape.intensity import Intensity
 from ushape.labels import Labels
@@ -29,6 +28,18 @@ from ushape.recipe import Recipe
 FORMAT = "ushape checkpoint 1"
 ENSEMBLE = "ensemble.json"
 """Names the run folders beside it whose networks answer together (ensemble.py)."""
+_DTYPES = {  # as safetensors names them
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 @dataclass(frozen=True)
@@ -119,9 +130,30 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file, whole or not at all; OutputError where it cannot be written."""
-    contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write_whole(path, serialised(contiguous, dict(metadata)))
+    """A safetensors file, whole or not at all, of equal bytes for equal content; OutputError where that cannot be."""
+    with replacing(path) as temporary:
+        put_tensors(temporary, tensors, metadata)
+
+
+def put_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file where it stands; OSError where that cannot be.
+
+    The format's own library writes the metadata in another order each time, keeps Python waiting meanwhile, and tells
+    of a full disk by an exception that is no OSError; what it reads is written here.
+    """
+    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    whole = dict(sorted(whole.items(), key=lambda item: (-item[1].itemsize, item[0])))  # so that all begin aligned
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}  # Any: JSON
+    end = 0
+    for name, t in whole.items():
+        begin, end = end, end + t.nbytes
+        header[name] = {"dtype": _DTYPES[t.dtype], "shape": list(t.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for t in whole.values():
+            file.write(t.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -161,7 +193,8 @@ def _described(about: Mapping[str, Any]) -> Trained:
             f"the intensity of {intensity.channels} and the labels of {labels.classes}"
         )
     sizes = {name: network[name] for name in ("in_channels", "classes")}
-    model = build(network["name"], **sizes, **network["options"])
+    with torch.random.fork_rng(devices=[]):  # weights are drawn, to be replaced; the caller's numbers are the caller's
+        model = build(network["name"], **sizes, **network["options"])
     return Trained(
         model,
         labels,

@@ -14,7 +14,8 @@ import pytest
 from ushape import checkpoint
 from ushape.recipe import Recipe, merged, read
 
-RESULTS = ("best.safetensors", "last.safetensors", "state.safetensors", "recipe.toml", "log.csv", "report.html")
+RESULTS = ("best.safetensors", "last.safetensors", "state.safetensors", "state-before.safetensors")
+RESULTS += ("recipe.toml", "log.csv", "report.html")
 
 
 def test_a_run_is_made_and_shown(ushape, cells, quick, tmp_path):

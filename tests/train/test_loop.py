@@ -27,6 +27,7 @@ from ushape.models import build
 from ushape.recipe import TrainingRecipe
 from ushape.train import loop
 from ushape.train.loop import Event, Stepped, Trainer, Validated, fit
+from ushape.train.randomness import Randomness
 from ushape.train.validate import Validation
 
 CPU = torch.device("cpu")
@@ -48,8 +49,9 @@ def trainer(
     seed: int = 0,
     **recipe: Any,
 ) -> Trainer:
-    torch.manual_seed(seed)
-    model = build("unet", width=width, depth=1, padding="same", normalisation=normalisation).placed(CPU)
+    randomness = Randomness(seed, CPU)
+    with randomness:
+        model = build("unet", width=width, depth=1, padding="same", normalisation=normalisation).placed(CPU)
     sampler = PatchSampler(
         examples() if given is None else given,
         model.footprint,
@@ -59,7 +61,8 @@ def trainer(
         seed=seed,
         device=CPU,
     )
-    return Trainer(model, TrainingRecipe(**({"steps": 8} | recipe)), sampler, precision=precision)
+    settings = TrainingRecipe(**({"steps": 8} | recipe))
+    return Trainer(model, settings, sampler, precision=precision, randomness=randomness)
 
 
 def found(dice: float = 0.5) -> Validation:
@@ -162,6 +165,19 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
             running.advance()
     assert same_tensors(first, second)
     assert not same_tensors(first, other)
+
+
+def test_the_optimisers_numbers_lie_in_memory_as_the_weights_do(tmp_path: Path):
+    for name in ("adamw", "sgd"):
+        first, second = trainer(optimiser=name), trainer(optimiser=name)
+        first.advance()
+        second.restore(*saved(first, tmp_path))
+        weights = [weight for weight in second.optimiser.state if weight.ndim == 4]
+        assert any(not weight.is_contiguous() for weight in weights)
+        for weight in weights:
+            moments = [t for t in second.optimiser.state[weight].values() if t.ndim == 4]
+            assert moments
+            assert all(t.stride() == weight.stride() for t in moments)
 
 
 def test_it_learns():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import errno
+import itertools
+import json
 import os
+import random
 import re
 import shutil
 import sys
@@ -27,8 +30,12 @@ from ushape.predict.tiled import load
 from ushape.recipe import ModelRecipe, Recipe, TrainingRecipe, merged, read
 from ushape.train import run as run_module
 from ushape.train.diary import read as read_log
+from ushape.train.lock import NAME as LOCK
 from ushape.train.loop import Stepped, Validated
-from ushape.train.run import FILES, Run
+from ushape.train.run import Run
+from ushape.train.run_folder import FILES
+from ushape.train.session import resumed
+from ushape.train.state import BEFORE, NEWEST, WentBack
 from ushape.train.validate import Validation
 
 CPU = torch.device("cpu")
@@ -187,20 +194,148 @@ def test_lines_of_lost_steps_are_not_in_the_log_twice(annotated: Annotated, tmp_
     assert timeless(tmp_path / "run" / "log.csv") == timeless(tmp_path / "whole" / "log.csv")
 
 
-def test_the_state_is_saved_when_the_iterator_is_closed_and_at_times_between(
+def steps_on_disk(out: Path) -> int:
+    """Up to where the newest state goes."""
+    return int(json.loads(checkpoint.read_tensors(out / NEWEST)[1]["counters"])["step"])
+
+
+def test_the_state_is_on_disk_when_the_iterator_is_closed_or_done(annotated: Annotated, tmp_path: Path):
+    data, wanted = annotated(*"abcde"), recipe(validations=1)
+    interrupted(data, tmp_path / "run", wanted, after=4)
+    assert steps_on_disk(tmp_path / "run") == 4
+    list(run(data, tmp_path / "run", wanted, resume=True).events())
+    assert steps_on_disk(tmp_path / "run") == 6
+
+
+def test_the_state_is_saved_at_the_beginning_and_at_times_between(
     annotated: Annotated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    state = tmp_path / "run" / "state.safetensors"
+    def saved(seconds: float) -> list[int]:
+        noted = []
+        monkeypatch.setattr(run_module, "_SAVE_EVERY_SECONDS", seconds)
+        running = run(annotated(*"abcde"), tmp_path / "run", recipe(validations=1), overwrite=True)
+        for _ in running.events():
+            running._states.finish()
+            noted.append(steps_on_disk(tmp_path / "run"))
+        return noted
+
+    assert saved(60) == [0, 0, 0, 0, 0, 0, 6]  # the last is the validation
+    assert saved(0) == [1, 2, 3, 4, 5, 6, 6]
+
+
+def test_a_training_that_was_killed_before_its_first_state_begins_anew(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    finished(data, tmp_path / "whole")
+    finished(data, out)
+    for name in (NEWEST, BEFORE):
+        (out / name).unlink()
+    assert "holds no interrupted training" in refusal(CheckpointError, data, out, resume=True)  # there is a result
+    for name in ("best.safetensors", "last.safetensors"):
+        (out / name).unlink()
+    (out / ".ushape-1234.part").write_bytes(b"half a stat")
+    finished(data, out, resume=True)
+    assert same(out / "best.safetensors", tmp_path / "whole" / "best.safetensors")
+    assert set(files(out)) == set(FILES) - {"report.html"}
+
+
+def test_a_torn_state_gives_way_to_the_one_before_in_one_event(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    finished(data, tmp_path / "whole")
+    interrupted(data, out, after=7)
+    (out / NEWEST).write_bytes((out / NEWEST).read_bytes()[:-1])
+    with (out / "log.csv").open("a") as log:
+        log.write("6,0.3")
+    before = files(out)
+    first = next(run(data, out, resume=True).events())
+    assert first == WentBack(4)
+    (out / NEWEST).write_bytes(before[NEWEST])
+    events = list(run(data, out, resume=True).events())
+    assert [event for event in events if isinstance(event, WentBack)] == [WentBack(4)]
+    for name in ("best", "last", "state"):
+        assert same(out / f"{name}.safetensors", tmp_path / "whole" / f"{name}.safetensors")
+    assert timeless(out / "log.csv") == timeless(tmp_path / "whole" / "log.csv")
+    assert list(run(data, out, resume=True).events()) == []
+
+
+def described(path: Path) -> tuple[dict[str, Any], bytes]:
+    """What a checkpoint says, but for when and where it was written, and its numbers."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    about = json.loads(header["__metadata__"].pop("about"))
+    for name in ("date", "seconds", "command"):
+        assert name in about["provenance"]
+        del about["provenance"][name]
+    return {**header, "about": json.dumps(about)}, content[end:]
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_the_same_recipe_twice_gives_the_same_bytes_but_for_the_time(
+    annotated: Annotated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbered: bool
+):
+    data = annotated(*"abcde", numbered=numbered)
+    for name in ("first", "second"):
+        finished(data, tmp_path / name, command=f"train {name}")
+    for name in ("best.safetensors", "last.safetensors"):
+        (first, numbers), (second, again) = (described(tmp_path / run / name) for run in ("first", "second"))
+        assert numbers == again
+        assert list(first.items()) == list(second.items())
+    assert (tmp_path / "first" / "recipe.toml").read_bytes() == (tmp_path / "second" / "recipe.toml").read_bytes()
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_the_callers_random_numbers_are_left_as_they_were(annotated: Annotated, tmp_path: Path, numbered: bool):
+    data = annotated(*"abcde", numbered=numbered)
+    before = torch.get_rng_state()
+    for _ in run(data, tmp_path / "run").events():
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), before)
+    numpys, pythons = np.random.get_state()[1].tolist(), random.getstate()
+    finished(data, tmp_path / "run", recipe(steps=8), resume=True)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == (numpys, pythons)
+
+
+def test_two_trainings_step_by_step_in_turn_end_as_one_after_the_other(annotated: Annotated, tmp_path: Path):
+    data = annotated(*"abcde")
+    for seed in (0, 1):
+        finished(data, tmp_path / f"alone {seed}", recipe(seed=seed))
+    both = [run(data, tmp_path / f"in turn {seed}", recipe(seed=seed)).events() for seed in (0, 1)]
+    assert len(list(zip(*both, strict=True))) == 9
+    for seed, name in itertools.product((0, 1), ("best", "last", "state")):
+        first, second = (tmp_path / f"{how} {seed}" / f"{name}.safetensors" for how in ("alone", "in turn"))
+        assert same(first, second)
+
+
+def test_a_second_training_in_a_folder_is_refused_while_the_first_is_at_work(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    events = run(data, out).events()
+    next(events)
+    before = files(out)
+    for how in ("resume", "overwrite"):
+        message = refusal(OutputError, data, out, **{how: True})
+        assert re.match(rf"A training is under way in {out}: process {os.getpid()} on .*, since 20.*Wait", message)
+    assert files(out) == before
+    events.close()
+    finished(data, out, resume=True)
+
+
+def test_what_is_refused_holds_no_folder(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    interrupted(data, out)
+    with pytest.raises(CheckpointError) as kept:  # and with it all that was on the stack
+        run(data, out, recipe(seed=1), resume=True)
+    finished(data, out, resume=True)
+    assert "seed was 0 and is 1" in str(kept.value)
+
+
+def test_a_folder_that_vanishes_in_the_middle_ends_the_training_with_one_error(annotated: Annotated, tmp_path: Path):
     events = run(annotated(*"abcde"), tmp_path / "run").events()
     next(events)
-    assert not state.exists()
-    events.close()
-    assert state.exists()
-    monkeypatch.setattr(run_module, "_SAVE_EVERY_SECONDS", 0)
-    events = run(tmp_path / "data", tmp_path / "run", overwrite=True).events()
-    next(events)
-    assert state.exists()
-    events.close()
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(OutputError, match=r"cannot be written: there is no folder .*run\. Create it first"):
+        list(events)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_best_checkpoint_is_that_of_the_best_validation(
@@ -279,7 +414,7 @@ def test_a_loss_lost_at_the_first_step_leaves_no_checkpoint(
         next(running.trainer.model.parameters()).fill_(torch.nan)
     with pytest.raises(TrainingError, match="The loss became nan at step 1"):
         list(running.events())
-    assert set(files(tmp_path / "run")) == {"recipe.toml", "log.csv"}
+    assert set(files(tmp_path / "run")) == {"recipe.toml", "log.csv", NEWEST}
 
 
 def test_an_existing_run_is_left_alone_unless_overwriting_is_asked(annotated: Annotated, tmp_path: Path):
@@ -293,7 +428,8 @@ def test_an_existing_run_is_left_alone_unless_overwriting_is_asked(annotated: An
     assert "--resume" in message and "--overwrite" in message
     assert files(out) == before
     running = run(data, out, overwrite=True)
-    assert set(files(out)) == {"recipe.toml", "log.csv", "notes.txt"}  # nothing old passes for a result of the new
+    old = set(files(out)) - {"recipe.toml", "log.csv", LOCK}
+    assert old == {"notes.txt"}  # nothing else passes for a result of the new
     list(running.events())
 
 
@@ -342,14 +478,16 @@ def test_a_disk_that_fills_leaves_the_last_whole_state(
     finished(data, tmp_path / "whole")
     events = run(data, out).events()
     list(islice(events, 3))
+    while not (out / BEFORE).exists() or any(out.glob("*.part")):  # the state is being written
+        time.sleep(0.01)
     before = files(out)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"disk is full: .*last\.safetensors"):
         list(events)
     monkeypatch.undo()
     after = files(out)
-    assert after.keys() == before.keys()
-    assert all(after[name] == before[name] for name in before if name != "log.csv")
+    assert after.keys() == before.keys() - {LOCK}
+    assert all(after[name] == before[name] for name in after if name != "log.csv")
     finished(data, out, resume=True)
     assert same(out / "best.safetensors", tmp_path / "whole" / "best.safetensors")
     assert timeless(out / "log.csv") == timeless(tmp_path / "whole" / "log.csv")
@@ -386,15 +524,14 @@ def test_there_must_be_something_to_resume(annotated: Annotated, tmp_path: Path)
 def test_a_damaged_or_foreign_state_is_refused_and_kept(annotated: Annotated, tmp_path: Path):
     data, out = annotated(*"abcde"), tmp_path / "run"
     interrupted(data, out)
-    state = out / "state.safetensors"
+    state = out / NEWEST
+    (out / BEFORE).unlink()
     whole = state.read_bytes()
     state.write_bytes(whole[: len(whole) // 2])
     assert "state.safetensors is not a readable checkpoint" in refusal(CheckpointError, data, out, resume=True)
     shutil.copy(out / "best.safetensors", state)
-    assert "The training to be resumed was on other images. New: " in refusal(CheckpointError, data, out, resume=True)
+    assert "state.safetensors is not a state that this version" in refusal(CheckpointError, data, out, resume=True)
     assert state.read_bytes() == (out / "best.safetensors").read_bytes()
-    (out / "recipe.toml").unlink()
-    assert "recipe.toml cannot be read" in refusal(RecipeError, data, out, resume=True)
 
 
 def test_other_images_are_refused_with_the_difference(annotated: Annotated, tmp_path: Path):
@@ -410,19 +547,30 @@ def test_other_images_are_refused_with_the_difference(annotated: Annotated, tmp_
 
     renamed(trained_on[0], "aa")
     message = refusal(CheckpointError, data, out, resume=True)
-    assert f"on other images. Gone: {trained_on[0]}. New: aa. Resume with the images it began with" in message
+    assert f"on other images. Gone: {trained_on[0]}. New: aa. " in message
+    assert "Resume with the images it began with, or start anew with --overwrite." in message
 
     shutil.rmtree(data)
     shutil.copytree(kept, data)
     path = data / "images" / f"{trained_on[0]}.png"
     Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
-    assert "on other images. Their pixels have changed. Res" in refusal(CheckpointError, data, out, resume=True)
+    assert f"images. Other pixels: {trained_on[0]}. Res" in refusal(CheckpointError, data, out, resume=True)
 
     shutil.rmtree(data)
     shutil.copytree(kept, data)
     for path in (data / "masks").iterdir():
         Image.fromarray(np.asarray(Image.open(path)) // 255 * 3).save(path)
     assert "on other images. Their classes have changed. Res" in refusal(CheckpointError, data, out, resume=True)
+
+    shutil.rmtree(data)
+    shutil.copytree(kept, data)
+    everything = [path.stem for path in sorted((data / "masks").iterdir())]
+    scored_on = next(name for name in everything if name not in trained_on)
+    for name in (trained_on[0], scored_on):  # the same values in other places
+        path = data / "masks" / f"{name}.png"
+        Image.fromarray(np.asarray(Image.open(path))[::-1]).save(path)
+    different = ", ".join(sorted([trained_on[0], scored_on]))
+    assert f"on other images. Other masks: {different}. Res" in refusal(CheckpointError, data, out, resume=True)
 
     shutil.rmtree(data)
     finished(kept, out, resume=True)  # the folder may have moved
@@ -447,7 +595,22 @@ def test_other_settings_are_refused_with_the_difference(
     data, out = annotated(*"abcde"), tmp_path / "run"
     interrupted(data, out)
     message = refusal(CheckpointError, data, out, merged(recipe(), change), resume=True)
-    assert re.search(f"began with other settings: .*{words}.*Resume with its recipe.toml", message)
+    assert re.search(f"began with other settings: .*{words}.*Resume with what it began with", message)
+
+
+def test_a_recipe_that_was_edited_by_hand_is_refused_but_for_its_budget(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    interrupted(data, out)
+    text = (out / "recipe.toml").read_text()
+    edited = text.replace("learning_rate = 0.002", "learning_rate = 0.02").replace("steps = 6", "steps = 7")
+    (out / "recipe.toml").write_text(edited)
+    message = refusal(CheckpointError, data, out, resumed(out), resume=True)
+    assert "other settings: training.learning_rate was 0.002 and is 0.02. Resume with" in message
+    assert f"only the budget and [prediction] may change. Put it back into {out / 'recipe.toml'}, or start" in message
+    assert (out / "recipe.toml").read_text() == edited
+    (out / "recipe.toml").write_text(text.replace("steps = 6", "steps = 7").replace("flips = false", "flips = true"))
+    longer = finished(data, out, resumed(out), resume=True)
+    assert longer.trainer.step == 7
 
 
 def test_a_run_resumes_in_the_precision_it_chose(annotated: Annotated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -158,14 +158,70 @@ def test_an_earlier_training_is_kept_unless_it_is_to_be_replaced(annotated: Anno
     assert finished_stages(out) == []
 
 
-def test_other_stages_than_those_that_are_finished_are_refused(annotated: Annotated, tmp_path: Path):
+def test_other_settings_of_any_stage_are_refused(annotated: Annotated, tmp_path: Path):
     data, out = annotated(*"abcde"), tmp_path / "run"
-    list(run(data, out).events())
-    with pytest.raises(CheckpointError, match="finished the stages unet, unet, unet, but the recipe has unet, unet"):
+    events = run(data, out).events()
+    list(islice(events, 3))
+    events.close()
+    with pytest.raises(CheckpointError, match="other settings: stages were unet, unet, unet and are unet, unet"):
         run(data, out, recipe(FALLING[:2]), resume=True)
-    (out / "stages.json").write_text(json.dumps({"done": 1}), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"stages\.json is damaged"):
-        run(data, out, resume=True)
+    slower = (*FALLING[:2], Stage("unet", 1e-9))
+    with pytest.raises(CheckpointError, match=r"learning_rate of stage 3 was 0\.0001 and is 1e-09\. Resume"):
+        run(data, out, recipe(slower), resume=True)
+    with pytest.raises(CheckpointError, match=r"training\.batch was 2 and is 3\. Resume"):
+        run(data, out, recipe(batch=3), resume=True)
+    list(run(data, out, resume=True).events())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [('{"done": 1}', "'finished' is missing"), ("{", "Expecting property name"), ("3", "not sub")],
+)
+def test_a_damaged_list_of_stages_is_refused(annotated: Annotated, tmp_path: Path, content: str, reason: str):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "stages.json").write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=rf"stages\.json is damaged: .*{reason}.*Start the training anew"):
+        run(annotated("a"), out, resume=True)
+
+
+def test_a_stage_that_was_killed_before_its_first_state_begins_anew(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    list(run(data, tmp_path / "whole").events())
+    running = run(data, out)
+    for event in running.events():
+        if isinstance(event, StageBegun) and event.number == 2:
+            break
+    folder = stage_folder(out, 1, "unet")
+    for name in ("state.safetensors", "state-before.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    del running
+    shutil.copy(out / "recipe.toml", folder / "state.safetensors")  # and the first stage's state was not yet removed
+    shutil.copy(folder / "state.safetensors", stage_folder(out, 0, "unet"))
+    (folder / "state.safetensors").unlink()
+    list(run(data, out, resumed(out), resume=True).events())
+    assert equal(weights(out / "best.safetensors"), weights(tmp_path / "whole" / "best.safetensors"))
+    assert not (stage_folder(out, 0, "unet") / "state.safetensors").exists()
+
+
+def test_a_training_that_was_killed_at_its_very_beginning_begins_anew(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    list(run(data, tmp_path / "whole").events())
+    out.mkdir()
+    shutil.copy(tmp_path / "whole" / "recipe.toml", out)
+    list(run(data, out, resumed(out), resume=True).events())
+    assert equal(weights(out / "best.safetensors"), weights(tmp_path / "whole" / "best.safetensors"))
+
+
+def test_a_second_training_in_the_folder_is_refused(annotated: Annotated, tmp_path: Path):
+    data, out = annotated(*"abcde"), tmp_path / "run"
+    events = run(data, out).events()
+    list(islice(events, 2))
+    for how in ("resume", "overwrite"):
+        with pytest.raises(OutputError, match=rf"A training is under way in {out}: process \d+ on"):
+            run(data, out, **{how: True})
+    events.close()
+    list(run(data, out, resume=True).events())
 
 
 def test_a_recipe_without_stages_is_one_training(annotated: Annotated, tmp_path: Path):

@@ -22,6 +22,7 @@ from ushape.train.prepare import look
 from ushape.train.run import Run
 from ushape.train.session import wanted_data
 from ushape.train.stages import StageBegun, StagedRun
+from ushape.train.state import WentBack
 
 _SMOOTHING = 0.95  # of the loss that is shown
 
@@ -39,7 +40,7 @@ def follow(run: Run | StagedRun, resume: str) -> None:
     """Train to the end. When interrupted: save, say how to `resume`, and leave with exit status 130."""
     if run.progress >= 1:
         say("This training is complete already; a larger --minutes or --steps extends it.", err=True)
-    events = cast("Generator[Event | ObjectsChosen | StageBegun]", run.events())
+    events = cast("Generator[Event | ObjectsChosen | StageBegun | WentBack]", run.events())
     with Interruption() as interruption, Bar("training") as bar, closing(events):
         course = _Course(bar, run)
         for event in events:
@@ -65,10 +66,14 @@ class _Course:
         self._loss: float | None = None
         self._score = ""
 
-    def show(self, event: Event | ObjectsChosen | StageBegun) -> None:
+    def show(self, event: Event | ObjectsChosen | StageBegun | WentBack) -> None:
         if isinstance(event, StageBegun):
             self._loss, self._score = None, ""
             self._bar.note(f"stage {event.number} of {event.stages}: {event.model}, rate {event.learning_rate:g}")
+            return
+        if isinstance(event, WentBack):
+            lost = "The newest state was missing or damaged"
+            self._bar.note(f"{lost}: going on from the one before it, of step {event.step}.")
             return
         if isinstance(event, ObjectsChosen):
             about = f"average precision {event.score:.4f} over IoU .5 … .9"

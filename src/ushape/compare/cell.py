@@ -26,11 +26,11 @@ from ushape.evaluate import Scored, Scoring
 from ushape.images.source import from_array, open_image
 from ushape.predict.tiled import Predictor, load
 from ushape.recipe import Recipe
+from ushape.train.continuation import TrainingEvent, train_on
 from ushape.train.diary import read as read_log
 from ushape.train.prepare import truths_of
-from ushape.train.continuation import TrainingEvent, train_on
-from ushape.train.run import FILES
-from ushape.train.stages import STAGES, stage_folder
+from ushape.train.run_folder import FILES, STAGES
+from ushape.train.stages import stage_folder
 
 RESULT = "result.json"
 _KEPT = ("recipe.toml", "best.safetensors", "log.csv")

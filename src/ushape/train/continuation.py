@@ -12,9 +12,11 @@ import torch
 from ushape.recipe import Recipe
 from ushape.train.choose import ObjectsChosen
 from ushape.train.loop import Event
-from ushape.train.stages import STAGES, StageBegun, training
+from ushape.train.run_folder import STAGES
+from ushape.train.stages import StageBegun, training
+from ushape.train.state import WentBack, is_resumable
 
-TrainingEvent = Event | ObjectsChosen | StageBegun
+TrainingEvent = Event | ObjectsChosen | StageBegun | WentBack
 
 
 def train_on(
@@ -24,7 +26,7 @@ def train_on(
 
     Closing the iterator saves the state. What is left of a training that was stopped before it had one makes way.
     """
-    started = any((out / name).exists() for name in ("state.safetensors", STAGES))
+    started = is_resumable(out) or (out / STAGES).exists()
     run = training(data, out, recipe, device=device, resume=started, overwrite=not started, command=command)
     with closing(cast("Generator[TrainingEvent]", run.events())) as events:
         for event in events:

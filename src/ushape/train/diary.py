@@ -64,8 +64,9 @@ class Diary:
 
 def read(path: Path) -> Sequence[dict[str, str]]:
     """The rows of a log, empty cells as empty strings; a last line that was cut short is left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values()]
+    text = path.read_bytes().decode(errors="replace")
+    whole = io.StringIO(text[: text.rfind("\n") + 1])
+    return [row for row in csv.DictReader(whole) if None not in row.values() and row["step"].isdecimal()]
 
 
 def _stepped(event: Stepped) -> dict[str, str]:

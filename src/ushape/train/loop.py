@@ -26,6 +26,7 @@ from ushape.train.convolution_gradients import fast_gradients
 from ushape.train.freed_memory import keeping_freed_memory
 from ushape.train.losses import loss
 from ushape.train.optimiser import RunningMean, learning_rate, optimiser
+from ushape.train.randomness import Randomness
 from ushape.train.validate import Validation
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
@@ -57,7 +58,10 @@ Event = Stepped | Validated
 
 
 class Trainer:
-    """A network in training: everything that changes from step to step, and the step."""
+    """A network in training: everything that changes from step to step, and the step.
+
+    randomness: what dropout draws from.
+    """
 
     def __init__(
         self,
@@ -66,12 +70,14 @@ class Trainer:
         sampler: PatchSampler,
         *,
         precision: Precision,
+        randomness: Randomness | None = None,
         class_weights: Tensor | None = None,
     ) -> None:
         if not recipe.minutes and not recipe.steps:
             raise RecipeError("Neither minutes nor steps are set, so the training has no end. Set one of them.")
         self.model, self.recipe, self.sampler = model, recipe, sampler
         self.precision, self.class_weights = precision, class_weights
+        self.randomness = randomness or Randomness(0, model.device)
         self.optimiser = optimiser(model, recipe)
         self.mean = RunningMean(model, recipe.average)
         self.step, self.seconds, self.reserved_seconds, self.validating_seconds = 0, 0.0, 0.0, 0.0
@@ -91,7 +97,8 @@ class Trainer:
         rate = learning_rate(self.recipe, self.progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
-        value = self._step()
+        with self.randomness:
+            value = self._step()
         self.mean.update(self.model)
         self.step += 1
         self.seconds += time.perf_counter() - begin
@@ -141,9 +148,7 @@ class Trainer:
             if t is not None
         }
         tensors |= {f"sampler.{name}": torch.as_tensor(t) for name, t in sampler.items()}
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors |= {f"random.{kind}": t for kind, t in self.randomness.state().items()}
         return tensors, {"counters": json.dumps(self._counters())}
 
     def restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -151,12 +156,12 @@ class Trainer:
         try:
             self.model.load_state_dict(_under("model.", tensors))
             self.mean.restore(_under("mean.", tensors), 0)
-            self.optimiser.load_state_dict({"state": _numbered(_under("optimiser.", tensors)), **self._groups()})
+            self._restore_optimiser(_numbered(_under("optimiser.", tensors)))
             sampler: dict[str, Any] = dict(_under("sampler.", tensors))
             self.sampler.restore(sampler | {"position": int(sampler["position"])})
             for name, value in json.loads(metadata["counters"]).items():
                 setattr(self.mean if name == "steps" else self, name, value)
-            torch.set_rng_state(tensors["random.cpu"])
+            self.randomness.restore({"cpu": tensors["random.cpu"], **_under("random.", tensors)})
         except CheckpointError:
             raise
         except (KeyError, RuntimeError, ValueError) as error:
@@ -166,8 +171,6 @@ class Trainer:
                 "with, or start anew with --overwrite."
             ) from error
         self.validations = min(self.validations, int(self.progress * self.recipe.validations))  # of a longer budget
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
 
     @property
     def device(self) -> torch.device:
@@ -177,8 +180,11 @@ class Trainer:
         names = ("step", "seconds", "reserved_seconds", "validating_seconds", "validations", "validated_step", "best")
         return {name: getattr(self, name) for name in names} | {"steps": self.mean.steps}
 
-    def _groups(self) -> dict[str, Any]:
-        return {"param_groups": self.optimiser.state_dict()["param_groups"]}
+    def _restore_optimiser(self, state: dict[int, dict[str, Tensor]]) -> None:
+        """Its numbers, laid out in memory as the weights are: otherwise steps would be slower, and round otherwise."""
+        self.optimiser.load_state_dict({"state": state, "param_groups": self.optimiser.state_dict()["param_groups"]})
+        for weight, values in self.optimiser.state.items():
+            values |= {name: torch.empty_like(weight).copy_(t) for name, t in values.items() if t.shape == weight.shape}
 
 
 def fit(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Iterator[Event]:

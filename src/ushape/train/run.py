@@ -1,8 +1,8 @@
-"""Annotated folder → run folder, resumable at any moment.
+"""Annotated folder → run folder, resumable at any moment, however the training ended.
 
 RUN/recipe.toml          all that defines the training
 RUN/best.safetensors     the network of the best validation       RUN/last.safetensors   of the last
-RUN/state.safetensors    what --resume goes on from
+RUN/state.safetensors    what --resume goes on from               (train/state.py)
 RUN/log.csv              a line per step and validation
 """
 
@@ -10,43 +10,46 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ushape import checkpoint
-from ushape.atomic import output_error, write_whole
+from ushape.atomic import remove_abandoned, write_whole
 from ushape.checkpoint import Trained
 from ushape.device import faster_precision
-from ushape.errors import CheckpointError, OutputError, RecipeError, TrainingError
+from ushape.errors import TrainingError
 from ushape.models import build
 from ushape.models.segmenter import Segmenter
 from ushape.predict.tiled import Predictor
-from ushape.recipe import Recipe, merged, read
+from ushape.recipe import Recipe
 from ushape.train.choose import ObjectsChosen, choose_objects, first_rule
 from ushape.train.diary import Diary
 from ushape.train.initial import take_over, take_over_file
+from ushape.train.lock import FolderLock
 from ushape.train.loop import Event, Trainer, Validated, fit
 from ushape.train.prepare import Prepared, prepare
+from ushape.train.randomness import Randomness
+from ushape.train.resumption import fingerprint, require_same_images, settled
+from ushape.train.run_folder import check_run_folder, claim
 from ushape.train.sampling import class_weights, patch_sampler
+from ushape.train.state import State, States, WentBack, is_resumable
 from ushape.train.validate import Validation, validated
 
-FILES = ("recipe.toml", "best.safetensors", "last.safetensors", "state.safetensors", "log.csv", "report.html")
-_OF_STAGES = "stages.json"  # in place of a state, where a training has stages (train/stages.py)
-_SAVE_EVERY_SECONDS = 120
+_SAVE_EVERY_SECONDS = 60.0  # of work, which is what a killed training loses at most
 
 
 class Run:
     """One training of one recipe on one folder, writing into `out`.
 
     Iterate over `events()`; closing that iterator saves the state, from which `resume=True` goes on. OutputError where
-    `out` already holds a run and neither `resume` nor `overwrite` is said.
+    `out` already holds a run and neither `resume` nor `overwrite` is said, or where another training is at work.
 
     prepared: the folder, where it has been read before. begin_with: a network whose weights this training begins with.
     """
@@ -66,42 +69,42 @@ class Run:
         begin_with: Segmenter | None = None,
     ) -> None:
         check_run_folder(out, resume=resume, overwrite=overwrite)
-        self.out, self.command, self.data, self._resuming = out, command, data, resume
-        self.recipe = _resumed(wanted, out) if resume else with_precision(wanted, device)
-        self.prepared = prepared or prepare(data, self.recipe)
-        self._rule = first_rule(self.prepared) if self.prepared.annotation.task == "instances" else None
-        torch.manual_seed(self.recipe.seed)
-        self.trainer = self._trainer(device, None if resume else begin_with)
-        self._evaluated = copy.deepcopy(self.trainer.model)
-        self._diary = Diary(out, tensorboard=tensorboard)  # before anything is replaced: TensorBoard may be missing
-        self._begin(resume)
-        self._diary.begin(self.trainer.step, self.trainer.validated_step)
+        self.out, self.command, self.data = out, command, data
+        self._lock, self._states = FolderLock(out), States(out)
+        try:
+            state = self._state() if resume and is_resumable(out) else None
+            self.recipe = settled(_recipe(state), wanted, out) if state else with_precision(wanted, device)
+            self.prepared = prepared or prepare(data, self.recipe)
+            self._rule = first_rule(self.prepared) if self.prepared.annotation.task == "instances" else None
+            self._images = fingerprint(self.prepared)
+            self.trainer = self._trainer(device, begin_with, anew=state is None)
+            self._evaluated = copy.deepcopy(self.trainer.model)
+            self._diary = Diary(out, tensorboard=tensorboard)  # before anything is replaced: TensorBoard may be missing
+            self._begin(state, overwrite=overwrite or resume)
+        except BaseException:
+            self._lock.release()
+            raise
 
-    def events(self) -> Iterator[Event | ObjectsChosen]:
+    def events(self) -> Iterator[Event | ObjectsChosen | WentBack]:
         """Train; after each validation the checkpoints are on disk. Raises TrainingError if the loss is lost.
 
-        Where objects are told apart, the last event is how; it is in the checkpoints, too.
+        Where objects are told apart, the last event is how; it is in the checkpoints, too. OutputError, once, for what
+        cannot be written, even if the state that is saved meanwhile.
         """
-        saved = self.trainer.seconds
-        try:
-            for event in fit(self.trainer, self._validate):
-                self._diary.note(event)
-                if isinstance(event, Validated):
-                    self._save_checkpoints(event)
-                if isinstance(event, Validated) or self.trainer.seconds - saved > _SAVE_EVERY_SECONDS:
-                    self._save_state()
-                    saved = self.trainer.seconds
-                yield event
-            yield from self._choose_objects()
-        except GeneratorExit:
-            self._save_state()
-            raise
-        except TrainingError:
-            if not (self.out / "best.safetensors").exists() and self.trainer.step:
-                self._write("best.safetensors", {})
-            raise
-        finally:
-            self._diary.close()
+        with self._lock:
+            try:
+                yield from self._events()
+                yield from self._choose_objects()
+            except GeneratorExit:
+                self._save_last_state()
+                raise
+            except TrainingError:
+                if not (self.out / "best.safetensors").exists() and self.trainer.step:
+                    self._write("best.safetensors", {})
+                raise
+            finally:
+                self._states.settle()
+                self._diary.close()
 
     @property
     def progress(self) -> float:
@@ -114,17 +117,25 @@ class Run:
         minutes, seconds = divmod(int(self.trainer.seconds), 60)
         return f"step {self.trainer.step}, after {minutes}:{seconds:02}"
 
-    def _trainer(self, device: torch.device, begin_with: Segmenter | None) -> Trainer:
+    def _state(self) -> State:
+        """What is gone on from; while others cannot change it."""
+        self._lock.acquire()
+        remove_abandoned(self.out)
+        return self._states.load()
+
+    def _trainer(self, device: torch.device, begin_with: Segmenter | None, *, anew: bool) -> Trainer:
         settings, prepared = self.recipe.training, self.prepared
-        model = build(
-            self.recipe.model.name,
-            in_channels=prepared.intensity.channels,
-            classes=prepared.annotation.labels.classes,
-            **self.recipe.model.options,
-        )
-        if begin_with is not None:
+        randomness = Randomness(self.recipe.seed, device)
+        with randomness:
+            model = build(
+                self.recipe.model.name,
+                in_channels=prepared.intensity.channels,
+                classes=prepared.annotation.labels.classes,
+                **self.recipe.model.options,
+            )
+        if anew and begin_with is not None:
             take_over(model, begin_with)
-        elif settings.initial_weights and not self._resuming:
+        elif anew and settings.initial_weights:
             take_over_file(model, Path(settings.initial_weights))
         model = model.placed(device)
         assert settings.precision != "auto"
@@ -133,17 +144,40 @@ class Run:
             settings,
             patch_sampler(prepared, self.recipe, model.footprint, device),
             precision=settings.precision,
+            randomness=randomness,
             class_weights=class_weights(prepared, settings, device),
         )
 
-    def _begin(self, resume: bool) -> None:
-        if resume:
-            tensors, metadata = checkpoint.read_tensors(self.out / "state.safetensors")
-            _check_same_images(json.loads(metadata.get("images", "{}")), self._images())
-            self.trainer.restore(tensors, metadata)
+    def _begin(self, state: State | None, *, overwrite: bool) -> None:
+        self._saved: tuple[int, int] | None = None  # step and validated step of the state on disk, or on its way there
+        if state is None:
+            claim(self.out, self._lock, overwrite=overwrite)
         else:
-            make_way(self.out)
+            tensors, metadata = state
+            require_same_images(json.loads(metadata["images"]), self._images)
+            self.trainer.restore(tensors, metadata)
+            self._saved = self._place
+        self._saved_seconds, self._due = self.trainer.seconds, False
         write_whole(self.out / "recipe.toml", self.recipe.to_toml())
+        self._diary.begin(*self._place)
+
+    def _events(self) -> Iterator[Event | WentBack]:
+        if self._states.went_back:
+            yield WentBack(self.trainer.step)
+        if self._saved is None:
+            self._save_state(self._states.save)  # from here on there is something to resume
+        for event in fit(self.trainer, self._validate):
+            self._diary.note(event)
+            if isinstance(event, Validated):
+                self._save_checkpoints(event)
+            self._save_state_if_due(validated=isinstance(event, Validated))
+            yield event
+        self._save_last_state()
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Of all that differs between two moments of a training, enough to tell them apart."""
+        return self.trainer.step, self.trainer.validated_step
 
     def _validate(self, trainer: Trainer) -> Validation:
         self._evaluated.load_state_dict(trainer.mean.weights)
@@ -174,19 +208,23 @@ class Run:
         trained = self._trained(self.trainer.model, scores)
         checkpoint.write(self.out / name, trained, self.trainer.mean.weights)
 
-    def _save_state(self) -> None:
-        tensors, metadata = self.trainer.state()
-        metadata["images"] = json.dumps(self._images())
-        checkpoint.write_tensors(self.out / "state.safetensors", tensors, metadata)
+    def _save_state_if_due(self, *, validated: bool) -> None:
+        """Nothing while the one before is being written: a slow disk must not hold up the training."""
+        self._states.check()
+        self._due = self._due or validated or self.trainer.seconds - self._saved_seconds >= _SAVE_EVERY_SECONDS
+        if self._due and not self._states.writing:
+            self._save_state(self._states.save)
 
-    def _images(self) -> dict[str, Any]:
-        """What must not change before the training is resumed, in plain values."""
-        prepared = self.prepared
-        return {
-            "names": [example.name for example in prepared.examples],
-            "intensity": [list(prepared.intensity.mean), list(prepared.intensity.deviation), prepared.intensity.dtype],
-            "labels": [list(prepared.annotation.labels.names), list(prepared.annotation.labels.values)],
-        }
+    def _save_last_state(self) -> None:
+        if self._saved == self._place:
+            self._states.finish()
+        else:
+            self._save_state(self._states.save_now)
+
+    def _save_state(self, save: Callable[[Mapping[str, Tensor], Mapping[str, str]], None]) -> None:
+        tensors, counters = self.trainer.state()
+        save(tensors, counters | {"recipe": json.dumps(self.recipe.to_dict()), "images": json.dumps(self._images)})
+        self._saved, self._saved_seconds, self._due = self._place, self.trainer.seconds, False
 
     def _trained(self, model: Any, scores: Mapping[str, Any]) -> Trained:
         prepared = self.prepared
@@ -215,72 +253,6 @@ def with_precision(wanted: Recipe, device: torch.device) -> Recipe:
     return wanted.changed(training={"precision": faster_precision(device)})
 
 
-def _resumed(wanted: Recipe, out: Path) -> Recipe:
-    """The recipe that a run began with, but for the budget; CheckpointError where more is wanted otherwise."""
-    began = merged(Recipe(), read(out / "recipe.toml"))
-    budget = {name: getattr(wanted.training, name) for name in ("minutes", "steps", "validations")}
-    settled = replace(began.changed(training=budget), prediction=wanted.prediction)
-    if wanted.training.precision == "auto":
-        wanted = wanted.changed(training={"precision": settled.training.precision})
-    before, now = settled.to_dict(), wanted.to_dict()
-    different = [f"seed was {began.seed} and is {wanted.seed}"] if began.seed != wanted.seed else []
-    for table in ("model", "data", "augmentation", "training"):
-        for key, value in before[table].items():
-            if now[table][key] != value:
-                different.append(f"{table}.{key} was {value!r} and is {now[table][key]!r}")
-    if different:
-        raise CheckpointError(
-            f"The training in {out} began with other settings: {'; '.join(different)}. Resume with its recipe.toml, of "
-            "which only the budget may change, or start anew with --overwrite."
-        )
-    return settled
-
-
-def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """CheckpointError or OutputError where `out` is no place for what is asked; nothing is made yet."""
-    if resume and overwrite:
-        raise RecipeError(f"--resume goes on with what {out} holds, and --overwrite replaces it; choose one.")
-    if resume and not any((out / name).exists() for name in ("state.safetensors", _OF_STAGES)):
-        raise CheckpointError(
-            f"{out} holds no interrupted training (there is no state.safetensors). Give the folder of one, or "
-            "leave --resume out to begin."
-        )
-    existing = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        raise OutputError(f"{existing} is a file; give a folder for the results.")
-    if not os.access(existing, os.W_OK):
-        raise OutputError(f"Nothing can be written into {existing}: no permission. Choose another folder.")
-    found = [name for name in (*FILES, _OF_STAGES) if (out / name).exists()]
-    if found and not overwrite and not resume:
-        raise OutputError(
-            f"{out} already holds a training ({', '.join(found)}). Go on with --resume, replace it with --overwrite, "
-            "or choose another folder."
-        )
-
-
-def make_way(out: Path) -> None:
-    """The folder, with nothing of an earlier training in it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, _OF_STAGES):
-            (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from error
-
-
-def _check_same_images(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """CheckpointError with the difference, where a training would go on with other images."""
-    if before == now:
-        return
-    old, new = set(before.get("names", [])), set(now["names"])
-    differences = [
-        f"Gone: {', '.join(sorted(old - new))}." if old - new else "",
-        f"New: {', '.join(sorted(new - old))}." if new - old else "",
-        "Their names are the same, but not their order." if old == new and before["names"] != now["names"] else "",
-        "Their pixels have changed." if old == new and before["intensity"] != now["intensity"] else "",
-        "Their classes have changed." if old == new and before["labels"] != now["labels"] else "",
-    ]
-    raise CheckpointError(
-        f"The training to be resumed was on other images. {' '.join(d for d in differences if d)} "
-        "Resume with the images it began with, or start anew with --overwrite."
-    )
+def _recipe(state: State) -> Recipe:
+    """What the training began with."""
+    return Recipe.from_dict(json.loads(state[1]["recipe"]))

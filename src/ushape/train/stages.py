@@ -3,7 +3,7 @@
 So were the FCNs of 2015 trained: 32s, then 16s from it, then 8s (Long, Shelhamer, Darrell, Section 4.2).
 
 RUN/1-fcn32s, RUN/2-fcn16s, …   a run folder for each stage
-RUN/stages.json                 which are finished
+RUN/stages.json                 which are finished, and the recipe that the training began with
 RUN/recipe.toml                 all that defines the training
 RUN/best.safetensors, last.safetensors, log.csv   the network of the latest finished stage, and the steps of all
 """
@@ -22,17 +22,20 @@ from typing import Any
 import torch
 
 from ushape import checkpoint
-from ushape.atomic import output_error, write_whole
+from ushape.atomic import output_error, remove_abandoned, write_whole
 from ushape.errors import CheckpointError
 from ushape.recipe import Recipe
 from ushape.train.choose import ObjectsChosen
 from ushape.train.diary import COLUMNS
 from ushape.train.diary import read as read_log
+from ushape.train.lock import NAME as LOCK
+from ushape.train.lock import FolderLock
 from ushape.train.loop import Event
 from ushape.train.prepare import prepare
-from ushape.train.run import FILES, Run, check_run_folder, make_way, with_precision
-
-STAGES = "stages.json"
+from ushape.train.resumption import settled
+from ushape.train.run import Run, with_precision
+from ushape.train.run_folder import FILES, STAGES, check_run_folder, claim
+from ushape.train.state import BEFORE, NEWEST, WentBack, is_resumable
 
 
 @dataclass(frozen=True)
@@ -61,26 +64,37 @@ class StagedRun:
         command: str = "",
     ) -> None:
         check_run_folder(out, resume=resume, overwrite=overwrite)
-        self.data, self.out, self.recipe = data, out, with_precision(wanted, device)
+        self.data, self.out = data, out
         self._options: dict[str, Any] = {"device": device, "tensorboard": tensorboard, "command": command}
-        self._finished = finished_stages(out) if resume else []
-        self._require_same_stages()
-        self.prepared = prepare(data, self.recipe)
-        if not resume:
-            _clear(out)
-        self._run = self._begun()
-        write_whole(out / "recipe.toml", self.recipe.to_toml())
-        self._note_finished()
+        self._lock = FolderLock(out)
+        try:
+            begun = resume and (out / STAGES).exists()  # else it was killed before there was anything to go on from
+            if begun:
+                self._lock.acquire()
+                remove_abandoned(out)
+            self._finished = finished_stages(out) if begun else []
+            self.recipe = settled(_began(out), wanted, out) if begun else with_precision(wanted, device)
+            self.prepared = prepare(data, self.recipe)
+            if not begun:
+                claim(out, self._lock, overwrite=overwrite or resume)
+                _clear_stages(out)
+            write_whole(out / "recipe.toml", self.recipe.to_toml())
+            self._note_finished()
+            self._run = self._begun()
+        except BaseException:
+            self._lock.release()
+            raise
 
-    def events(self) -> Iterator[Event | ObjectsChosen | StageBegun]:
+    def events(self) -> Iterator[Event | ObjectsChosen | StageBegun | WentBack]:
         """Train stage after stage; closing the iterator saves the state of the one under way."""
-        while len(self._finished) < len(self.recipe.stages):
-            stage = self.recipe.stages[len(self._finished)]
-            yield StageBegun(len(self._finished) + 1, len(self.recipe.stages), stage.model, stage.learning_rate)
-            yield from self._run.events()
-            self._finish(stage.model)
-            if len(self._finished) < len(self.recipe.stages):
-                self._run = self._begun()
+        with self._lock:
+            while len(self._finished) < len(self.recipe.stages):
+                stage = self.recipe.stages[len(self._finished)]
+                yield StageBegun(len(self._finished) + 1, len(self.recipe.stages), stage.model, stage.learning_rate)
+                yield from self._run.events()
+                self._finish(stage.model)
+                if len(self._finished) < len(self.recipe.stages):
+                    self._run = self._begun()
 
     @property
     def progress(self) -> float:
@@ -100,7 +114,7 @@ class StagedRun:
         """The next stage, anew or where it stopped; of a complete training the last one, which has no step to go."""
         number = min(len(self._finished), len(self.recipe.stages) - 1)
         out = self._folder(number)
-        resume = (out / "state.safetensors").exists()
+        resume = is_resumable(out)
         before = checkpoint.read(self._folder(number - 1)).model if number and not resume else None
         return Run(
             self.data,
@@ -132,19 +146,16 @@ class StagedRun:
             about["seconds"] = float(rows[-1]["seconds"])
             checkpoint.write(self.out / name, replace(trained, provenance=about))
         self._note_finished()
-        if len(self._finished) < len(self.recipe.stages):
-            (folder / "state.safetensors").unlink()
 
     def _note_finished(self) -> None:
-        write_whole(self.out / STAGES, json.dumps({"finished": self._finished}))
-
-    def _require_same_stages(self) -> None:
-        planned = [stage.model for stage in self.recipe.stages]
-        if self._finished != planned[: len(self._finished)]:
-            raise CheckpointError(
-                f"The training in {self.out} has finished the stages {', '.join(self._finished)}, but the recipe has "
-                f"{', '.join(planned)}. Resume with its recipe.toml, or start anew with --overwrite."
-            )
+        """What is finished is on disk before the states are gone that it was trained from."""
+        write_whole(self.out / STAGES, json.dumps({"finished": self._finished, "recipe": self.recipe.to_dict()}))
+        try:
+            for number in range(min(len(self._finished), len(self.recipe.stages) - 1)):
+                for name in (NEWEST, BEFORE):
+                    (self._folder(number) / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(self.out, error) from error
 
 
 def training(
@@ -179,13 +190,24 @@ def stage_folder(out: Path, number: int, model: str) -> Path:
 
 def finished_stages(out: Path) -> list[str]:
     """The models of the finished stages, in their order; none for a run without stages."""
-    path = out / STAGES
-    if not path.exists():
+    if not (out / STAGES).exists():
         return []
+    return [str(model) for model in _noted(out, "finished")]
+
+
+def _began(out: Path) -> Recipe:
+    """What a training in stages began with."""
+    return Recipe.from_dict(_noted(out, "recipe"))
+
+
+def _noted(out: Path, name: str) -> Any:  # Any: JSON
+    """What stages.json has under a name."""
+    path = out / STAGES
     try:
-        return [str(model) for model in json.loads(path.read_text(encoding="utf-8"))["finished"]]
+        return json.loads(path.read_text(encoding="utf-8"))[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}. Start the training anew with --overwrite.") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise CheckpointError(f"{path} is damaged: {reason}. Start the training anew with --overwrite.") from error
 
 
 def _joined_logs(stages: list[Path]) -> list[dict[str, str]]:
@@ -199,13 +221,13 @@ def _joined_logs(stages: list[Path]) -> list[dict[str, str]]:
     return rows
 
 
-def _clear(out: Path) -> None:
-    """The folder without what an earlier training left; folders of its stages hold nothing else."""
-    make_way(out)
+def _clear_stages(out: Path) -> None:
+    """Remove the folders of an earlier training's stages: those that hold nothing else."""
     try:
-        for folder in out.glob("[0-9]*-*"):
-            found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-            if "recipe.toml" in found and found <= {*FILES, "tensorboard"}:
+        for folder in filter(Path.is_dir, out.glob("[0-9]*-*")):
+            remove_abandoned(folder)
+            found = {path.name for path in folder.iterdir()}
+            if "recipe.toml" in found and found <= {*FILES, LOCK, "tensorboard"}:
                 shutil.rmtree(folder)
     except OSError as error:
         raise output_error(out, error) from error
