@@ -15,7 +15,7 @@ from ushape.cli.options import Json
 from ushape.cli.tables import say_anatomy
 from ushape.cli.text import say, say_facts, say_json
 from ushape.errors import RecipeError
-from ushape.models import MODELS, build
+from ushape.models import MODELS, outlined
 from ushape.models.anatomy import dissect
 
 _SIZE_OF_FIGURE_1 = 572
@@ -42,7 +42,7 @@ def inspect(
     given = {"in_channels": channels, "classes": classes, "width": width, "depth": depth, "padding": padding}
     options = {name: value for name, value in given.items() if value is not None}
     trained = None if network in MODELS else _trained(network, options)
-    model = trained.model if trained else build(network, **options)
+    model = trained.model if trained else outlined(network, **options)
     anatomy = dissect(model, size)
     if json:
         say_json({"network": network, **asdict(anatomy), **(trained_json(trained) if trained else {})})

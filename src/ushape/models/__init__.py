@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 
+import torch
+
 from ushape.errors import RecipeError
 from ushape.models.fcn import FCN8s, FCN16s, FCN32s
 from ushape.models.resunet import ResUNet
@@ -37,6 +39,12 @@ def build(name: str, **options: object) -> Segmenter:
         if option not in known:
             raise RecipeError(f"The model {name} has no option {option!r}; {nearest(option, known)}")
     return MODELS[name](**options)
+
+
+def outlined(name: str, **options: object) -> Segmenter:
+    """The same without weights: its sizes and layers can be asked, and it takes no memory."""
+    with torch.device("meta"):
+        return build(name, **options)
 
 
 def options_of(name: str) -> list[str]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ushape.atomic import replacing
 from ushape.errors import RecipeError
-from ushape.models import build
+from ushape.models import outlined
 from ushape.recipe import Recipe
 from ushape.report.contact_sheet import contact_sheet
 from ushape.report.weight_map import weight_map
@@ -20,13 +20,8 @@ from ushape.train.sampling import patch_sampler, targets
 def write_augmented(path: Path, prepared: Prepared, recipe: Recipe) -> None:
     """A PNG of the first patches that this training would see, as deformed, with the classes asked for."""
     labels = prepared.annotation.labels
-    with torch.device("meta"):  # its footprint is wanted, not its weights
-        footprint = build(
-            recipe.model.name,
-            in_channels=prepared.intensity.channels,
-            classes=labels.classes,
-            **recipe.model.options,
-        ).footprint
+    channels, options = prepared.intensity.channels, recipe.model.options
+    footprint = outlined(recipe.model.name, in_channels=channels, classes=labels.classes, **options).footprint
     sampler = patch_sampler(prepared, recipe, footprint, torch.device("cpu"))
     _save(path, Image.fromarray(contact_sheet(iter(sampler.draw, None), labels)))
 

@@ -27,7 +27,7 @@ from ushape.compare.cell import Cell
 from ushape.compare.results import Results
 from ushape.data.patches import Batch
 from ushape.errors import TrainingError
-from ushape.models import build
+from ushape.models import build, outlined
 from ushape.models.unet import UNet
 from ushape.recipe import Recipe
 from ushape.study.analysis import ANALYSIS, Analysis, analysed
@@ -162,8 +162,7 @@ class SkipStudy:
 
     @cached_property
     def _batches(self) -> Sequence[Batch]:
-        with torch.device("meta"):
-            footprint = UNet(**{**self.variants[0].options, "width": 1}).footprint
+        footprint = outlined("unet", **{**self.variants[0].options, "width": 1}).footprint
         sampler = patch_sampler(self._prepared, self._recipe, footprint, self.comparison.device)
         return [sampler.draw() for _ in range(_BATCHES)]
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from ushape.compare.entrant import Entrant
-from ushape.models.unet import Skip, UNet
+from ushape.models import outlined
+from ushape.models.unet import Skip
 
 REFERENCE = "copy"
 WIDER = "-wider"
@@ -71,8 +70,7 @@ def nearest_width(target: int, count: Callable[[int], int], *, least: int = 1) -
 
 def parameters(variant: Variant) -> int:
     """How many it has, of images with one channel and two classes; none is drawn."""
-    with torch.device("meta"):
-        return UNet(**variant.options).parameter_count
+    return outlined("unet", **variant.options).parameter_count
 
 
 def _as_large(variant: Variant, target: int) -> Variant:

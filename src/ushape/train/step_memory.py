@@ -10,7 +10,7 @@ from torch import Tensor
 from ushape.data.patches import Example, PatchSampler
 from ushape.errors import RecipeError
 from ushape.labels import Labels
-from ushape.models import build
+from ushape.models import outlined
 from ushape.models.segmenter import Segmenter
 from ushape.recipe import Recipe
 
@@ -19,8 +19,7 @@ _MOMENTS = {"adamw": 2, "sgd": 1}  # numbers that an optimiser keeps of each wei
 
 def network(recipe: Recipe, channels: int, labels: Labels) -> Segmenter:
     """A recipe's network without weights: its sizes can be asked, and it takes no memory."""
-    with torch.device("meta"):
-        return build(recipe.model.name, in_channels=channels, classes=labels.classes, **recipe.model.options)
+    return outlined(recipe.model.name, in_channels=channels, classes=labels.classes, **recipe.model.options)
 
 
 def patch_px(model: Segmenter, recipe: Recipe) -> tuple[int, int]:
