@@ -47,6 +47,7 @@ def trainer(
     normalisation: str = "none",
     width: int = 4,
     seed: int = 0,
+    closing: float = 0.0,
     **recipe: Any,
 ) -> Trainer:
     randomness = Randomness(seed, CPU)
@@ -62,7 +63,7 @@ def trainer(
         device=CPU,
     )
     settings = TrainingRecipe(**({"steps": 8} | recipe))
-    return Trainer(model, settings, sampler, precision=precision, randomness=randomness)
+    return Trainer(model, settings, sampler, precision=precision, randomness=randomness, closing=closing)
 
 
 def found(dice: float = 0.5) -> Validation:
@@ -245,7 +246,7 @@ def test_the_best_is_the_first_of_the_highest_and_an_undefined_score_is_0():
 
 
 class Clock:
-    """A perf_counter that passes a second at each look, two looks being a step or a validation."""
+    """A perf_counter that passes a second at each look: one for a step or a validation, one for what is made of it."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -284,7 +285,7 @@ def test_minutes_include_all_validations(monkeypatch: pytest.MonkeyPatch, second
     events = list(fit(running, clock.validation(*seconds)))
     last = max(seconds)
     assert 120 - last <= running.seconds <= 120 + last
-    assert running.seconds == events[-1].seconds
+    assert running.seconds == events[-1].seconds + 1  # what was made of the last event
     assert isinstance(events[-1], Validated)
     assert [isinstance(e, Validated) for e in events[-2:]] == [False, True]  # the last one is made once
     progress = [e.progress for e in events if isinstance(e, Stepped)]
@@ -292,6 +293,26 @@ def test_minutes_include_all_validations(monkeypatch: pytest.MonkeyPatch, second
     rates = [e.learning_rate for e in events if isinstance(e, Stepped)]
     assert rates.index(max(rates)) <= 0.2 * len(rates)  # a schedule that was gone back in would rise again
     assert rates[-1] < 0.2 * max(rates)
+
+
+def test_minutes_include_what_is_done_with_the_events_and_leave_time_for_what_follows(monkeypatch: pytest.MonkeyPatch):
+    clock = tick(monkeypatch)
+    running = trainer(steps=0, minutes=4.0, validations=4, closing=2.0)
+    for event in fit(running, clock.validation(10)):
+        clock.now += 2 if isinstance(event, Stepped) else 19  # to save and to show
+    validations = running.validations
+    assert validations == 4
+    assert running.seconds == clock.now - 2 == 4 * running.step + validations * (10 + 20)
+    assert running.seconds - 20 == pytest.approx(240 - 2 * 10, abs=4)  # the closing follows
+
+
+def test_a_step_that_would_end_far_beyond_the_minutes_is_not_begun(monkeypatch: pytest.MonkeyPatch):
+    for minutes, steps in [(0.9, 5), (0.95, 6), (1.0, 6), (1.05, 6)]:
+        clock = tick(monkeypatch)
+        running = trainer(steps=0, minutes=minutes, validations=1)
+        for event in fit(running, clock.validation(0)):
+            clock.now += 8 * isinstance(event, Stepped)  # a step of ten seconds
+        assert running.step == steps
 
 
 def test_validations_that_would_take_a_fifth_of_the_minutes_wait(monkeypatch: pytest.MonkeyPatch):
@@ -306,7 +327,7 @@ def test_a_validation_longer_than_the_budget_ends_it(monkeypatch: pytest.MonkeyP
     clock = tick(monkeypatch)
     events = list(fit(trainer(steps=0, minutes=1.0, validations=10), clock.validation(100)))
     assert [isinstance(e, Validated) for e in events] == [False] * (len(events) - 1) + [True]
-    assert len(events) == 1 + 6  # a tenth of the minute
+    assert len(events) == 1 + 3  # a tenth of the minute
 
 
 def test_by_a_real_clock_it_ends_about_on_time():

@@ -60,7 +60,8 @@ Event = Stepped | Validated
 class Trainer:
     """A network in training: everything that changes from step to step, and the step.
 
-    randomness: what dropout draws from.
+    randomness: what dropout draws from. closing: what is made after the last validation and belongs to the minutes, as
+    a multiple of the time of a validation.
     """
 
     def __init__(
@@ -72,28 +73,44 @@ class Trainer:
         precision: Precision,
         randomness: Randomness | None = None,
         class_weights: Tensor | None = None,
+        closing: float = 0.0,
     ) -> None:
         if not recipe.minutes and not recipe.steps:
             raise RecipeError("Neither minutes nor steps are set, so the training has no end. Set one of them.")
         self.model, self.recipe, self.sampler = model, recipe, sampler
-        self.precision, self.class_weights = precision, class_weights
+        self.precision, self.class_weights, self.closing = precision, class_weights, closing
         self.randomness = randomness or Randomness(0, model.device)
         self.optimiser = optimiser(model, recipe)
         self.mean = RunningMean(model, recipe.average)
         self.step, self.seconds, self.reserved_seconds, self.validating_seconds = 0, 0.0, 0.0, 0.0
         self.validations, self.validated_step, self.best = 0, 0, _BELOW_ANY_SCORE
+        self.begin()
 
     @property
     def progress(self) -> float:
-        """0 … 1: the share of the steps, or of the minutes less those kept for the last validation."""
+        """0 … 1: the share of the steps, or of the minutes less those kept for what follows the last step.
+
+        1, too, where what is left of the minutes is less than half a step.
+        """
         if self.recipe.steps:
             return min(1.0, self.step / self.recipe.steps)
-        seconds = max(1.0, 60 * self.recipe.minutes - self.reserved_seconds)
-        return min(1.0, self.seconds / seconds)
+        seconds = max(1.0, 60 * self.recipe.minutes - (1 + self.closing) * self.reserved_seconds)
+        half_a_step = (self.seconds - self.validating_seconds) / max(1, self.step) / 2
+        return 1.0 if seconds - self.seconds < half_a_step else self.seconds / seconds
+
+    def begin(self) -> None:
+        """Count the time from now on: that before, a pause between two sittings, is no part of the training."""
+        self._counted = time.perf_counter()
+
+    def count(self) -> float:
+        """Count the seconds since the last count as part of the training, and return them."""
+        now = time.perf_counter()
+        taken, self._counted = now - self._counted, now
+        self.seconds += taken
+        return taken
 
     def advance(self) -> Stepped:
         """One step; TrainingError if loss or gradient are no longer numbers, before the weights are touched."""
-        begin = time.perf_counter()
         rate = learning_rate(self.recipe, self.progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
@@ -101,7 +118,7 @@ class Trainer:
             value = self._step()
         self.mean.update(self.model)
         self.step += 1
-        self.seconds += time.perf_counter() - begin
+        self.count()
         return Stepped(self.step, self.seconds, self.progress, value, rate)
 
     def _step(self) -> float:
@@ -192,12 +209,14 @@ def fit(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Iterator
 
     What comes next follows from the trainer alone, so that a resumed training makes a validation it had yet to make.
     """
+    trainer.begin()
     with keeping_freed_memory():
         while _validation_is_due(trainer) or trainer.progress < 1:
             if _validation_is_due(trainer):
                 yield _validated(trainer, validate)
             else:
                 yield trainer.advance()
+            trainer.count()  # what was done with the event: saving, above all
 
 
 def _validation_is_due(trainer: Trainer) -> bool:
@@ -211,16 +230,14 @@ def _validation_is_due(trainer: Trainer) -> bool:
 
 
 def _validated(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Validated:
-    begin = time.perf_counter()
     scores = validate(trainer)
     score = scores.score
     best = score > trainer.best
-    taken = time.perf_counter() - begin
+    taken = trainer.count()
     trainer.best = max(score, trainer.best)
     trainer.validations = max(trainer.validations + 1, int(trainer.progress * trainer.recipe.validations))
     trainer.validated_step = trainer.step
     trainer.reserved_seconds = max(taken, trainer.reserved_seconds)  # never less: progress must not go back
-    trainer.seconds += taken
     trainer.validating_seconds += taken
     return Validated(trainer.step, trainer.seconds, best, scores)
 

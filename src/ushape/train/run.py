@@ -146,6 +146,7 @@ class Run:
             precision=settings.precision,
             randomness=randomness,
             class_weights=class_weights(prepared, settings, device),
+            closing=1.0 if prepared.annotation.task == "instances" else 0.0,  # objects are chosen on the same images
         )
 
     def _begin(self, state: State | None, *, overwrite: bool) -> None:
