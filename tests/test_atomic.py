@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from ushape.atomic import output_error, replacing, write_whole
+from ushape.atomic import output_error, remove_abandoned, replacing, write_whole
 from ushape.errors import OutputError
 
 
@@ -92,6 +93,25 @@ def test_what_the_system_refuses_is_told_with_the_file_and_what_to_do(
     assert isinstance(caught.value.__cause__, OSError)
     assert everything_in(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path):
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half of the n")
+        shutil.copy(temporary, tmp_path / "copy")
+    (tmp_path / "copy").rename(temporary)  # as if it had been killed there
+    (tmp_path / "mine.part").write_text("mine")
+    assert len(everything_in(tmp_path)) == 3
+    remove_abandoned(tmp_path)
+    assert everything_in(tmp_path) == ["a.txt", "mine.part"]
+    remove_abandoned(tmp_path / "nowhere")
+
+
+def test_what_cannot_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / ".ushape-1.part").write_text("half")
+    monkeypatch.setattr(Path, "unlink", failing(errno.EACCES))
+    with pytest.raises(OutputError, match="no permission in"):
+        remove_abandoned(tmp_path)
 
 
 def test_a_disk_that_fills_while_the_body_writes(tmp_path: Path):

@@ -296,6 +296,36 @@ def test_tensors_of_every_kind_come_back_as_they_were(tmp_path: Path):
         assert read[name].dtype == tensor.dtype and torch.equal(read[name], tensor.detach())
 
 
+def test_equal_contents_are_equal_bytes_in_whatever_order_they_come(tmp_path: Path):
+    tensors = {"b": torch.ones(3), "a": torch.zeros(2, 2), "odd": torch.zeros(5, dtype=torch.uint8)}
+    metadata = {"format": "x", "about": "y", "more": "z"}
+    checkpoint.write_tensors(tmp_path / "first", tensors, metadata)
+    checkpoint.write_tensors(tmp_path / "second", dict(reversed(tensors.items())), dict(reversed(metadata.items())))
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_the_formats_own_library_would_put_the_same_numbers_in_the_same_places(tmp_path: Path):
+    tensors = {"b": torch.ones(3), "a": torch.zeros(2, 2), "odd": torch.zeros(5, dtype=torch.uint8)}
+    checkpoint.write_tensors(tmp_path / "a", tensors, {"key": "σ"})
+    ours, theirs = ((content[:8], content[8:]) for content in ((tmp_path / "a").read_bytes(), save(tensors)))
+    headers = [json.loads(rest[: int.from_bytes(length, "little")]) for length, rest in (ours, theirs)]
+    assert headers[0].pop("__metadata__") == {"key": "σ"}
+    assert headers[0] == headers[1]
+    assert ours[1].endswith(theirs[1][int.from_bytes(theirs[0], "little") :])
+
+
+def test_reading_leaves_the_callers_random_numbers_alone(path: Path):
+    before = torch.get_rng_state()
+    checkpoint.read(path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_told_as_the_system_tells_it():
+    with pytest.raises(OSError, match="No space left on device"):
+        checkpoint.put_tensors(Path("/dev/full"), {"a": torch.ones(10**5)}, {})
+
+
 def test_where_it_cannot_be_written(tmp_path: Path):
     with pytest.raises(OutputError, match="there is no folder"):
         checkpoint.write(tmp_path / "nowhere" / "best.safetensors", trained())

@@ -100,6 +100,16 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path):
         assert all(row["learning_rate"] == "1e-05" for row in read(path))
 
 
+def test_a_line_without_its_end_is_no_line_even_if_all_its_cells_are_there(tmp_path: Path):
+    log(tmp_path, stepped(1), validated(1, objects=0.25))
+    path = tmp_path / "log.csv"
+    whole = path.read_text()
+    path.write_text(whole[:-2])  # 0.2 is a number, too
+    assert [row["loss"] for row in read(path)] == ["1"]
+    path.write_bytes(whole.encode() + bytes(20) + b"\n")  # a crash of the machine leaves such blocks
+    assert len(read(path)) == 2
+
+
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     diary = log(tmp_path, stepped(1))
 
