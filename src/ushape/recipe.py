@@ -53,8 +53,10 @@ class TrainingRecipe:
     """How weights are found. Exactly one of minutes and steps is above 0.
 
     output_size: side of the square patches in answered pixels. batch: patches per step.
-    optimiser: "sgd" with momentum as published, or "adamw". schedule: "constant", or "one-cycle" (a short rise, then
-    a cosine down to 0). loss: per pixel, per region, or both. class_weights: "balanced" divides by class frequency.
+    optimiser: "sgd" with momentum as published, or "adamw". schedule: "constant"; "one-cycle" (a short rise, then a
+    cosine down to 0); or "until-flat" (constant until validation gains no more, then down to 0: the budget is the
+    longest that it may take, and there are four times as many validations). loss: per pixel, per region, or both.
+    class_weights: "balanced" divides by class frequency.
     border_weights: pixels between objects that are close count more in the loss per pixel, in the form of a paper.
     foreground_fraction: share of patches centred on a foreground pixel. average: decay of the running mean of the
     weights that is kept as the result, 0 for the last weights. clip: largest norm of the gradient, 0 for any.
@@ -72,7 +74,7 @@ class TrainingRecipe:
     learning_rate: float = 2e-3
     momentum: float = 0.99
     weight_decay: float = 1e-2
-    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    schedule: Literal["one-cycle", "constant", "until-flat"] = "one-cycle"
     loss: Literal["cross-entropy", "dice", "cross-entropy+dice"] = "cross-entropy+dice"
     class_weights: Literal["none", "balanced"] = "none"
     border_weights: Literal["none"] | BorderForm = "none"

@@ -237,6 +237,41 @@ def test_with_steps_no_clock_decides_what_is_validated(monkeypatch: pytest.Monke
     ] == [*range(1, 5)]
 
 
+def test_until_flat_ends_when_validation_gains_no_more_and_says_so(tmp_path: Path):
+    """Validations at every fifth step of 200; from the fifth on, at step 25, nothing is gained."""
+    dices = [0.1, 0.3, 0.5, 0.7, 0.8, *[0.801, 0.79] * 30]
+    running = trainer(steps=200, validations=10, schedule="until-flat", learning_rate=1e-3)
+    events = list(fit(running, scores(*dices)))
+    flat = [e for e in events if isinstance(e, Validated) and e.flat]
+    assert [e.step for e in flat] == [25 + 6 * 5]  # six validations that gain no more than .002
+    assert isinstance(events[-1], Validated)
+    assert running.step == pytest.approx(55 / 0.8, abs=1)  # the rate falls over the last fifth
+    rates = [e.learning_rate for e in events if isinstance(e, Stepped)]
+    assert set(rates[4:54]) == {1e-3}
+    assert rates[55:] == sorted(rates[55:], reverse=True) and rates[-1] < 1e-4
+    assert running.progress == 1
+
+
+def test_until_flat_takes_its_whole_budget_while_something_is_gained():
+    running = trainer(steps=40, validations=10, schedule="until-flat", learning_rate=1e-3)
+    events = list(fit(running, scores(*(0.01 * k for k in range(100)))))
+    assert running.step == 40
+    assert not any(e.flat for e in events if isinstance(e, Validated))
+    assert [e.learning_rate for e in events if isinstance(e, Stepped)][-1] < 2e-4
+
+
+def test_until_flat_resumed_in_the_fall_ends_at_the_same_step(tmp_path: Path):
+    first, second = (trainer(steps=200, schedule="until-flat") for _ in range(2))
+    for event in fit(first, scores()):
+        if isinstance(event, Validated) and event.flat:
+            break
+    second.restore(*saved(first, tmp_path))
+    assert second.end == first.end < 1
+    list(fit(second, scores()))
+    list(fit(first, scores()))
+    assert second.step == first.step
+
+
 def test_the_best_is_the_first_of_the_highest_and_an_undefined_score_is_0():
     nothing = Validation(Table((Row("a", "a", np.array([[5, 0], [0, 0]])),), ("background", "cell")))
     left = iter([nothing, found(0.2), found(0.8), found(0.5), found(0.8), found(0.9)])

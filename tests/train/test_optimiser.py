@@ -76,6 +76,16 @@ def test_one_cycle_rises_over_a_tenth_then_falls_to_0():
     assert max(abs(a - b) for a, b in pairwise(rates)) < 0.02  # no jump, at the peak neither
 
 
+def test_until_flat_it_stays_constant_and_falls_to_0_over_the_last_fifth():
+    recipe = TrainingRecipe(schedule="until-flat", learning_rate=2.0)
+    rates = [learning_rate(recipe, k / 1000) for k in range(1001)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[:21] == sorted(rates[:21])
+    assert rates[20:801] == pytest.approx([2.0] * 781)
+    assert rates[900] == pytest.approx(1.0)
+    assert rates[1000] == 0.0
+
+
 def test_past_the_end_it_stays_at_0():
     assert learning_rate(TrainingRecipe(), 1.5) == learning_rate(TrainingRecipe(), 1.0) == 0.0
 

@@ -25,12 +25,24 @@ from ushape.recipe import TrainingRecipe
 from ushape.train.convolution_gradients import fast_gradients
 from ushape.train.freed_memory import keeping_freed_memory
 from ushape.train.losses import loss
-from ushape.train.optimiser import RunningMean, learning_rate, optimiser
+from ushape.train.optimiser import FALL, RunningMean, learning_rate, optimiser
 from ushape.train.randomness import Randomness
 from ushape.train.validate import Validation
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
 _BELOW_ANY_SCORE = -1.0
+_FLAT_VALIDATIONS, _FLAT_GAIN = 6, 0.002  # so many validations in a row that gain no more than this gain nothing
+_COUNTERS = (
+    "step",
+    "seconds",
+    "reserved_seconds",
+    "validating_seconds",
+    "validations",
+    "validated_step",
+    "best",
+    "scores",
+    "end",
+)
 
 
 @dataclass(frozen=True)
@@ -46,12 +58,16 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Validated:
-    """The scores of the running mean of the weights on the validation images; best: the highest score so far."""
+    """The scores of the running mean of the weights on the validation images.
+
+    best: the highest score so far. flat: from here on the learning rate falls, as validation gains no more.
+    """
 
     step: int
     seconds: float
     best: bool
     scores: Validation
+    flat: bool = False
 
 
 Event = Stepped | Validated
@@ -84,6 +100,8 @@ class Trainer:
         self.mean = RunningMean(model, recipe.average)
         self.step, self.seconds, self.reserved_seconds, self.validating_seconds = 0, 0.0, 0.0, 0.0
         self.validations, self.validated_step, self.best = 0, 0, _BELOW_ANY_SCORE
+        self.scores: list[float] = []  # of all validations
+        self.end = 1.0  # share of the budget at which the training ends: less, once validation gains no more
         self.begin()
 
     @property
@@ -92,6 +110,11 @@ class Trainer:
 
         1, too, where what is left of the minutes is less than half a step.
         """
+        return min(1.0, self.budget_used / self.end)
+
+    @property
+    def budget_used(self) -> float:
+        """0 … 1: as `progress`, of a training that takes its whole budget."""
         if self.recipe.steps:
             return min(1.0, self.step / self.recipe.steps)
         seconds = max(1.0, 60 * self.recipe.minutes - (1 + self.closing) * self.reserved_seconds)
@@ -187,15 +210,14 @@ class Trainer:
                 f"The saved state does not fit this training: {reason}. Resume with the recipe and the images it began "
                 "with, or start anew with --overwrite."
             ) from error
-        self.validations = min(self.validations, int(self.progress * self.recipe.validations))  # of a longer budget
+        self.validations = min(self.validations, int(self.progress * _validations(self)))  # of a longer budget
 
     @property
     def device(self) -> torch.device:
         return self.model.device
 
-    def _counters(self) -> dict[str, float]:
-        names = ("step", "seconds", "reserved_seconds", "validating_seconds", "validations", "validated_step", "best")
-        return {name: getattr(self, name) for name in names} | {"steps": self.mean.steps}
+    def _counters(self) -> dict[str, float | list[float]]:
+        return {name: getattr(self, name) for name in _COUNTERS} | {"steps": self.mean.steps}
 
     def _restore_optimiser(self, state: dict[int, dict[str, Tensor]]) -> None:
         """Its numbers, laid out in memory as the weights are: otherwise steps would be slower, and round otherwise."""
@@ -225,7 +247,7 @@ def _validation_is_due(trainer: Trainer) -> bool:
     if trainer.progress >= 1:
         return True
     affordable = trainer.validating_seconds <= _VALIDATION_SHARE * trainer.seconds
-    due = trainer.progress * trainer.recipe.validations >= trainer.validations + 1
+    due = trainer.progress * _validations(trainer) >= trainer.validations + 1
     return due and (affordable or trainer.recipe.steps > 0)  # steps, unlike minutes, are repeatable: no clock decides
 
 
@@ -235,11 +257,28 @@ def _validated(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> V
     best = score > trainer.best
     taken = trainer.count()
     trainer.best = max(score, trainer.best)
-    trainer.validations = max(trainer.validations + 1, int(trainer.progress * trainer.recipe.validations))
+    trainer.scores.append(score)
+    flat = _is_flat(trainer)
+    if flat:
+        trainer.end = trainer.budget_used / (1 - FALL)
+    trainer.validations = max(trainer.validations + 1, int(trainer.progress * _validations(trainer)))
     trainer.validated_step = trainer.step
     trainer.reserved_seconds = max(taken, trainer.reserved_seconds)  # never less: progress must not go back
     trainer.validating_seconds += taken
-    return Validated(trainer.step, trainer.seconds, best, scores)
+    return Validated(trainer.step, trainer.seconds, best, scores, flat)
+
+
+def _validations(trainer: Trainer) -> int:
+    """How many a training has that takes its whole budget."""
+    return trainer.recipe.validations * (4 if trainer.recipe.schedule == "until-flat" else 1)
+
+
+def _is_flat(trainer: Trainer) -> bool:
+    """Whether the learning rate is to fall now, long before the budget's end, as nothing is gained any more."""
+    if trainer.recipe.schedule != "until-flat" or trainer.end < 1 or trainer.budget_used >= 1 - FALL:
+        return False
+    before, latest = trainer.scores[:-_FLAT_VALIDATIONS], trainer.scores[-_FLAT_VALIDATIONS:]
+    return bool(before) and max(latest) <= max(before) + _FLAT_GAIN
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

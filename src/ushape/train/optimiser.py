@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from ushape.recipe import TrainingRecipe
 
 _RISE = 0.1  # share of a one-cycle schedule in which the learning rate rises
+_SHORT_RISE = 0.02  # the same of a training that may end long before its budget
+FALL = 0.2  # share of such a training, whenever it ends, in which the learning rate falls
 
 
 def optimiser(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Optimizer:
@@ -31,6 +33,8 @@ def learning_rate(recipe: TrainingRecipe, progress: float) -> float:
     """The rate at a share 0 … 1 of the training."""
     if recipe.schedule == "constant":
         return recipe.learning_rate
+    if recipe.schedule == "until-flat":
+        return recipe.learning_rate * min(0.05 + 0.95 * progress / _SHORT_RISE, 1.0, (1 - progress) / FALL)
     if progress < _RISE:
         return recipe.learning_rate * (0.05 + 0.95 * progress / _RISE)
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _RISE) / (1 - _RISE))))
