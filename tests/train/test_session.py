@@ -9,7 +9,7 @@ import ushape
 from ushape.errors import CheckpointError, OutputError, RecipeError
 from ushape.images.simulated import write_folder
 from ushape.train.diary import read
-from ushape.train.session import DEFAULT_MINUTES, resumed, with_budget
+from ushape.train.session import DEFAULT_MINUTES, LONGEST_MINUTES, resumed, with_budget
 
 SMALL = {"model": {"options": {"width": 2}}, "training": {"batch": 1, "precision": "float32"}}
 
@@ -47,6 +47,9 @@ def test_a_recipe_may_be_a_file(cells, tmp_path):
 
 def test_there_is_one_budget():
     assert with_budget({}, None, None)["training"]["minutes"] == DEFAULT_MINUTES
+    until_flat = {"schedule": "until-flat"}
+    assert with_budget({"training": until_flat}, None, None)["training"]["minutes"] == LONGEST_MINUTES
+    assert with_budget({"training": until_flat}, 9, None)["training"]["minutes"] == 9
     assert with_budget({"training": {"steps": 7}}, None, None)["training"] == {"steps": 7}
     assert with_budget({"training": {"steps": 7}}, 2, None)["training"] == {"minutes": 2.0, "steps": 0}
     assert with_budget({"training": {"minutes": 7}}, None, 2)["training"] == {"minutes": 0.0, "steps": 2}

@@ -91,3 +91,5 @@ class _Course:
         loss = "" if self._loss is None else f"  loss {self._loss:.3f}"
         best = "  (best so far)" if event.best else ""
         self._bar.note(f"{clock(event.seconds)}  step {event.step}{loss}  validation {reached}{best}")
+        if event.flat:
+            self._bar.note("Validation gains no more: the learning rate falls, and then the training ends.")

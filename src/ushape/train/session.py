@@ -15,6 +15,7 @@ from ushape.train.prepare import look
 from ushape.train.stages import training
 
 DEFAULT_MINUTES = 15.0
+LONGEST_MINUTES = 60.0  # of a training that ends when validation gains no more
 
 Tables = Mapping[str, Any]  # Any: settings of every kind, as `ushape.recipe.read` gives them
 
@@ -48,7 +49,9 @@ def train(
 
 
 def with_budget(tables: Tables, minutes: float | None, steps: int | None) -> dict[str, Any]:
-    """The tables with this budget in place of their own, or DEFAULT_MINUTES where there is none at all."""
+    """The tables with this budget in place of their own, or DEFAULT_MINUTES where there is none at all: LONGEST_MINUTES
+    where the schedule is "until-flat".
+    """
     if minutes is not None and steps is not None:
         raise RecipeError(f"Both minutes = {minutes:g} and steps = {steps} are given; choose one.")
     for name, value in (("minutes", minutes), ("steps", steps)):
@@ -60,7 +63,8 @@ def with_budget(tables: Tables, minutes: float | None, steps: int | None) -> dic
     elif steps is not None:
         training |= {"minutes": 0.0, "steps": steps}
     elif not training.get("minutes") and not training.get("steps"):
-        training |= {"minutes": DEFAULT_MINUTES, "steps": 0}
+        until_flat = training.get("schedule") == "until-flat"
+        training |= {"minutes": LONGEST_MINUTES if until_flat else DEFAULT_MINUTES, "steps": 0}
     return {**tables, "training": training}
 
 
