@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,7 @@ def main() -> int:
     if options.show:
         print(markdown(results))
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what is training too, as Ctrl-C does
     try:
         _prepare(options, results)
         _fill(options, results)
