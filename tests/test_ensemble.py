@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ushape import checkpoint
-from ushape.checkpoint import Trained
-from ushape.ensemble import ENSEMBLE, FORMAT, Ensemble, members_in, read
+from ushape.checkpoint import ENSEMBLE, Trained
+from ushape.ensemble import FORMAT, Ensemble, members_in, read
 from ushape.errors import CheckpointError
 from ushape.intensity import Intensity
 from ushape.labels import Labels
@@ -75,6 +75,15 @@ def test_its_temperature_is_the_geometric_mean_and_its_rule_the_common_one():
     together = Ensemble.of(members).trained
     assert together.labels.temperature == pytest.approx(2.0)
     assert together.object_rule == ObjectRule(threshold=0.4)
+
+
+@pytest.mark.parametrize(("flips", "most"), [((True, False, True), True), ((True, False), False)])
+def test_it_flips_as_most_of_them_do(flips: tuple[bool, ...], most: bool):
+    members = {}
+    for number, each in enumerate(flips):
+        one = trained()
+        members[str(number)] = replace(one, recipe=one.recipe.changed(prediction={"flips": each}))
+    assert Ensemble.of(members).trained.recipe.prediction.flips is most
 
 
 def test_every_difference_is_told_at_once():

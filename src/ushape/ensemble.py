@@ -5,6 +5,7 @@
 Its members must tell the same classes apart in the same kind of image by the same network: each has weights and
 an intensity of its own. What stands for all of them:
 
+flips           as most of them predict
 temperature     the geometric mean of theirs, on the mean of their probabilities, so that it never changes a mask
 object rule     `common_rule` of theirs. It cannot be fitted anew: of a cross-validation there is no image that all
                 members have not seen, and on images that they have seen any rule looks good
@@ -13,11 +14,11 @@ object rule     `common_rule` of theirs. It cannot be fitted anew: of a cross-va
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import torch
@@ -116,9 +117,11 @@ def _together(members: Mapping[str, Trained]) -> Trained:
     every = list(members.values())
     first = every[0]
     rules = [trained.object_rule for trained in every if trained.object_rule is not None]
-    temperature = math.exp(sum(math.log(trained.labels.temperature) for trained in every) / len(every))
+    temperature = geometric_mean(trained.labels.temperature for trained in every)
+    flips = 2 * sum(trained.recipe.prediction.flips is True for trained in every) > len(every)
     return replace(
         first,
+        recipe=first.recipe.changed(prediction={"flips": flips}),
         labels=replace(first.labels, temperature=temperature),
         provenance=_provenance(members),
         object_rule=common_rule(rules) if rules else None,

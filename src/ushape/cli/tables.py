@@ -20,6 +20,7 @@ from ushape.models.anatomy import Anatomy, Layer
 from ushape.predict.files import MaskWritten
 from ushape.predict.proof import Compared
 from ushape.prune import Levels
+from ushape.repetition import Results as Repeated
 
 Scores = Mapping[str, Any]  # Any: JSON, as metrics.table.Table.to_dict makes it
 _WIDTH = 110  # where there is no terminal, so that no line is broken
@@ -114,6 +115,17 @@ def say_standings(results: Results) -> None:
         forms = zip(took, (",.0f", ",.1f", ".2f"), strict=True)
         numbers = ["–" if number is None else f"{number:{form}}" for number, form in forms]
         table.add_row(standing.name, *cells, f"{standing.cost.parameters:,}", *numbers)
+    _print(table)
+
+
+def say_members(results: Repeated) -> None:
+    """What each of several trainings scored, on how many images."""
+    shown = results.shown[:3]
+    table = _table("training", "images", "groups", *(TITLES[score] for score in shown), "steps", "seconds")
+    for member in results.members:
+        means = [_score(_defined(member.means[score])) for score in shown]
+        counts = [str(len(member.images)), str(member.groups)]
+        table.add_row(member.name, *counts, *means, f"{member.steps:,}", f"{member.seconds:.1f}")
     _print(table)
 
 

@@ -25,11 +25,13 @@ from ushape.cli.options import (
     Task,
     Width,
 )
+from ushape.cli.repetition import repeat
 from ushape.cli.settings import must_stand_alone, tables
 from ushape.cli.tables import say_measures, say_scores
 from ushape.cli.text import say, say_facts, say_json
 from ushape.device import choose_device
 from ushape.predict.tiled import load
+from ushape.repetition import several_seeds
 from ushape.report.training import write_training_report
 from ushape.train.run import check_run_folder
 from ushape.train.session import DEFAULT_MINUTES, resumed, with_budget
@@ -56,12 +58,22 @@ def train(
         bool, typer.Option("--resume", help="Go on where RUN stopped; a budget is the new total.")
     ] = False,
     overwrite: Overwrite = False,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train so many, into RUN/seed-0 …; together they are an ensemble.")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write RUN/tensorboard.")] = False,
     json: Json = False,
 ) -> None:
     """Train a network on a folder of images and masks. Ctrl-C keeps what is done; --resume goes on."""
     flags = {"model": model, "width": width, "padding": padding, "task": task, "include": include}
     flags |= {"group_by": group_by, "flips": flips, "seed": seed}
+    if seeds is not None:
+        alone = {"resume": resume, "tensorboard": tensorboard}
+        must_stand_alone("--seeds", alone, "goes on by itself and logs each training in its folder")
+        said = with_budget(tables(recipe, flags), minutes, steps)
+        repetition = several_seeds(data, out, said, number=seeds, device=device, overwrite=overwrite)
+        repeat(repetition, ctx.meta[COMMAND], json=json)
+        return
     place = choose_device(device)
     if resume:
         must_stand_alone(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,13 @@ class ConfidenceScores:
         self._labels = labels
         self._wrong = ScoreHistogram() if errors else None
         self._untempered = Calibration.none(labels.classes)
+        self._temperatures: list[float] = []
         self._images: list[tuple[Calibration, ExpectedDice]] = []
 
-    def begin_image(self) -> None:
-        """Tiles to come are of the next image."""
+    def begin_image(self, labels: Labels | None = None) -> None:
+        """Tiles to come are of the next image; labels: of who answers it, where the temperature is another."""
+        self._labels = labels or self._labels
+        self._temperatures.append(self._labels.temperature)
         self._images.append((Calibration.none(self._labels.classes), ExpectedDice.none(self._labels.classes)))
 
     def add(self, wanted: NDArray[np.uint8], tile: Predicted) -> None:
@@ -61,17 +65,18 @@ class ConfidenceScores:
         calibration, expected = self._images[-1]
         found = Calibration.of(wanted, tile.probability)
         self._images[-1] = calibration + found, expected + ExpectedDice.of(tile.classes, tile.probability)
-        if self._labels.temperature != 1:
-            self._untempered += Calibration.of(wanted, self._labels.untempered(tile.probability))
+        tempered = self._labels.temperature != 1
+        self._untempered += Calibration.of(wanted, self._labels.untempered(tile.probability)) if tempered else found
         if self._wrong is not None:
             uncertainty = self._labels.uncertainty(tile.probability)
             self._wrong.add(tile.classes != wanted, uncertainty, wanted != IGNORED)
 
     def confidence(self) -> Confidence:
-        """Of all images."""
+        """Of all images; of several temperatures, their geometric mean."""
         pooled = sum((calibration for calibration, _ in self._images), Calibration.none(self._labels.classes))
-        temperature = self._labels.temperature
-        return Confidence(temperature, pooled if temperature == 1 else self._untempered, pooled)
+        different = set(self._temperatures) or {self._labels.temperature}
+        temperature = geometric_mean(self._temperatures) if len(different) > 1 else next(iter(different))
+        return Confidence(temperature, pooled if different == {1} else self._untempered, pooled)
 
     def measures(self, rows: Sequence[Row]) -> Measures:
         """The family `calibration`; rows: the same images, with the pixels they really have right."""

@@ -44,13 +44,14 @@ class Scoring:
         self._histogram = ScoreHistogram() if labels.classes == 2 else None
         self._rows: list[Row] = []
 
-    def add(self, truth: Truth) -> None:
-        """Predict an image, and score it."""
-        classes, rule = self.predictor.trained.labels.classes, self.predictor.trained.object_rule
+    def add(self, truth: Truth, by: Predictor | None = None) -> None:
+        """Predict an image, and score it. by: another network of the same classes, in place of its own."""
+        predictor = by or self.predictor
+        classes, rule = predictor.trained.labels.classes, predictor.trained.object_rule
         matrix = np.zeros((classes, classes), dtype=np.int64)
         collected = Collected(truth.source.shape) if self._judges or rule else None
-        self._confidence.begin_image()
-        for tile in self.predictor.tiles(truth.source):
+        self._confidence.begin_image(predictor.trained.labels)
+        for tile in predictor.tiles(truth.source):
             wanted = truth.classes[tile.window.slices]
             if rule is None:
                 matrix += confusion(wanted, tile.classes, classes)
