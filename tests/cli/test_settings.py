@@ -11,9 +11,10 @@ from ushape.errors import RecipeError
 
 def test_flags_find_their_tables():
     flags = {"model": "unet", "width": 8, "task": TaskChoice.semantic, "group_by": "x", "flips": False, "seed": 0}
+    flags |= {"ignore": "0,#0000ff"}
     assert tables(None, flags) == {
         "model": {"name": "unet", "options": {"width": 8}},
-        "data": {"task": "semantic", "group_by": "x"},
+        "data": {"task": "semantic", "group_by": "x", "ignored_values": [0, 255]},
         "prediction": {"flips": False},
         "seed": 0,
     }

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ushape.data.annotation import Annotation, annotate, read_classes, read_objects
 from ushape.data.folder import Survey, survey
-from ushape.data.scribbles import stated_share
 from ushape.images.source import UNANNOTATED
 from ushape.labels import IGNORED
 
@@ -162,8 +161,3 @@ def test_files_of_strokes_one_per_class(folder, background: bool) -> None:
     assert annotation.labels.names == ("background", "axon")
     classes = read_classes(found.pairs[0], annotation)
     assert (classes == np.array([IGNORED, 0, 1])[STROKES]).all()
-
-
-@pytest.mark.parametrize(("share", "words"), [(0.5, "50%"), (0.1, "10%"), (0.0996, "10.0%"), (0.0004, "0.04%")])
-def test_a_share_is_told_from_nothing(share: float, words: str) -> None:
-    assert stated_share(share) == words

@@ -345,6 +345,18 @@ def test_what_the_truth_ignores_counts_nowhere(places: tuple[Path, Path]):
         evaluate_masks(masks, truth, ignored_values=[128])
 
 
+def test_nan_in_the_truth_counts_nowhere_and_in_a_mask_is_refused(places: tuple[Path, Path]):
+    masks, truth = places
+    sparse = np.array([[0, 1, np.nan, -1]] * 4, dtype=np.float32)
+    save(masks / "a.png", [[0, 1, 1, 0]] * 4)
+    truth.mkdir()
+    tifffile.imwrite(truth / "a.tif", sparse)
+    row = evaluate_masks(masks, truth).table.rows[0]
+    assert row.confusion.tolist() == [[4, 0], [0, 4]] and row.ignored == 8
+    with pytest.raises(DataError, match=r"a\.tif says nothing of 8 pixels \(NaN or -1\); only the truth may leave"):
+        evaluate_masks(truth, masks)
+
+
 def test_a_grey_mask_saved_as_colours_is_the_same_mask(places: tuple[Path, Path]):
     masks, truth = places
     save(masks / "a.png", np.repeat(drawn(0)[..., np.newaxis], 3, axis=2))

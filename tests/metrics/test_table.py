@@ -47,6 +47,18 @@ def three_images() -> Table:
 # --- facts by hand
 
 
+def test_scores_of_part_of_the_pixels_say_so(three_images: Table) -> None:
+    assert three_images.scope == "" and three_images.to_dict()["scope"] == ""
+    masked = cells(row_of_dice("a", 5), Row("b", "b", np.array([[90, 0], [5, 5]]), ignored=90))
+    assert masked.scope == "scored on 69% of the pixels; the others are ignored"
+    scribbled = Row("a", "a", np.array([[30, 0], [0, 10]]), ignored=1000)
+    blank = [Row(f"b{k}", "b", np.zeros((2, 2), dtype=np.int64), ignored=96) for k in range(10)]
+    words = cells(scribbled, *blank).scope
+    assert words.startswith("scored on 2.0% of the pixels, those that are annotated; scribbles keep off borders, so")
+    assert words.endswith("; nothing is annotated in b0, b1, b2, b3, b4, b5, b6, b7 and 2 more")
+    assert cells(scribbled, *blank).to_dict()["rows"][0]["ignored"] == 1000
+
+
 def test_a_mean_is_over_the_images_in_which_the_class_counts(three_images: Table) -> None:
     summary = three_images.summary()
     background, cell, debris = summary.classes

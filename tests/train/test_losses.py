@@ -96,6 +96,21 @@ def test_what_the_network_says_of_an_ignored_pixel_changes_nothing(name: LossNam
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_scribbles_cost_what_their_pixels_alone_would(name: LossName):
+    logits, truth, weights = batch()
+    counted = torch.zeros_like(truth, dtype=torch.bool)
+    counted[0, 1, :3], counted[1, 3, 4] = True, True  # a stroke in one patch, a dot in the other
+    truth = torch.where(counted, torch.tensor(1, dtype=torch.uint8), truth.new_tensor(IGNORED))
+    truth[1, 3, 4] = 2
+    alone = logits.movedim(1, -1)[counted].T[None, :, None]
+    found = loss([logits], truth, name=name, class_weights=None, weights=weights).item()
+    of_pixels = loss(
+        [alone], truth[counted][None, None], name=name, class_weights=None, weights=weights[counted][None, None]
+    )
+    assert found == pytest.approx(of_pixels.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("weighted", [True, False])
 def test_a_batch_of_ignored_pixels_alone_costs_0_and_teaches_nothing(name: LossName, weighted: bool):
     logits, truth, weights = batch()

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ushape.cli.facts import plan_facts
-from ushape.cli.options import Data, Device, GroupBy, Include, Json, Overwrite, RecipeFile, Seed, Task
-from ushape.cli.settings import must_be_free, tables
+from ushape.cli.options import Data, Device, GroupBy, Ignore, Include, Json, Overwrite, RecipeFile, Seed, Task
+from ushape.cli.settings import flags_in_words, must_be_free, tables
 from ushape.cli.text import say, say_facts, say_faults, say_json
 from ushape.data.annotation import annotate
 from ushape.data.folder import survey
@@ -30,6 +30,7 @@ def check(
     task: Task = None,
     include: Include = None,
     group_by: GroupBy = None,
+    ignore: Ignore = None,
     seed: Seed = None,
     device: Device = None,
     augment: Annotated[
@@ -46,9 +47,8 @@ def check(
     Exit status 0 where it can be trained on, 2 where not.
     """
     must_be_free([path for path in (augment, weights) if path], overwrite=overwrite)
-    said = with_budget(
-        tables(recipe, {"task": task, "include": include, "group_by": group_by, "seed": seed}), None, None
-    )
+    flags = {"task": task, "include": include, "group_by": group_by, "ignore": ignore, "seed": seed}
+    said = with_budget(tables(recipe, flags), None, None)
     wanted = wanted_data(said)
     found = survey(data, include=wanted.include, group_by=wanted.group_by or None)
     annotation = annotate(
@@ -76,7 +76,8 @@ def check(
         say_facts(facts)
         say_faults(annotation.faults)
         if trainable:
-            say(f"Train on it with: {shlex.join(['ushape', 'train', str(data)])} --out RUN")
+            words = flags_in_words({"recipe": recipe, **flags})
+            say(f"Train on it with: {shlex.join(['ushape', 'train', str(data), *words])} --out RUN")
     if not trainable:
         raise typer.Exit(2)
 

@@ -13,7 +13,20 @@ import typer
 from ushape.cli import COMMAND
 from ushape.cli.bar import Bar, clock
 from ushape.cli.interruption import Interruption
-from ushape.cli.options import Data, Device, GroupBy, Include, Json, Minutes, Overwrite, RecipeFile, Steps, Task, Width
+from ushape.cli.options import (
+    Data,
+    Device,
+    GroupBy,
+    Ignore,
+    Include,
+    Json,
+    Minutes,
+    Overwrite,
+    RecipeFile,
+    Steps,
+    Task,
+    Width,
+)
 from ushape.cli.settings import tables
 from ushape.cli.tables import say_standings
 from ushape.cli.text import say, say_facts, say_json
@@ -44,13 +57,14 @@ def compare(
     task: Task = None,
     include: Include = None,
     group_by: GroupBy = None,
+    ignore: Ignore = None,
     device: Device = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Train several networks alike, score them on the same images, and put all on one page. Ctrl-C, and it goes on."""
     entrants = (by_own_recipes if own_recipes else named)(models, width=width)
-    said = tables(recipe, {"task": task, "include": include, "group_by": group_by})
+    said = tables(recipe, {"task": task, "include": include, "group_by": group_by, "ignore": ignore})
     terms = Terms(minutes, steps, seeds, test, said)
     comparison = Comparison(data, out, entrants, terms, device=device, overwrite=overwrite)
     _follow(comparison, ctx.meta[COMMAND])

@@ -12,6 +12,7 @@ from ushape.cli.options import (
     Data,
     Device,
     GroupBy,
+    Ignore,
     Include,
     Json,
     Minutes,
@@ -44,6 +45,7 @@ def crossvalidate(
     task: Task = None,
     include: Include = None,
     group_by: GroupBy = None,
+    ignore: Ignore = None,
     seed: Seed = None,
     metrics: Annotated[
         str | None,
@@ -60,7 +62,8 @@ def crossvalidate(
 
     Minutes or steps are those of each training. All networks together are an ensemble: `ushape predict DIR`.
     """
-    flags = {"model": model, "width": width, "task": task, "include": include, "group_by": group_by, "seed": seed}
+    flags = {"model": model, "width": width, "task": task, "include": include, "seed": seed}
+    flags |= {"group_by": group_by, "ignore": ignore}
     repetition = cross_validation(
         data,
         out,

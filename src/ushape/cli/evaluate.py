@@ -9,8 +9,8 @@ import typer
 
 from ushape.atomic import write_whole
 from ushape.cli.bar import Bar
-from ushape.cli.options import Device, Flips, Include, Memory, Overwrite, Precision, PrecisionChoice, Task
-from ushape.cli.settings import must_be_free, must_stand_alone, predictor_from
+from ushape.cli.options import Device, Flips, Ignore, Include, Memory, Overwrite, Precision, PrecisionChoice, Task
+from ushape.cli.settings import mask_values, must_be_free, must_stand_alone, predictor_from
 from ushape.cli.tables import say_evaluation
 from ushape.cli.text import as_json, say_facts
 from ushape.errors import RecipeError
@@ -25,6 +25,7 @@ def evaluate(
     masks: Annotated[Path | None, typer.Option(metavar="MASKS", help="Masks to score, in place of RUN.")] = None,
     truth: Annotated[Path | None, typer.Option(metavar="TRUTH", help="Masks to score them against.")] = None,
     include: Include = None,
+    ignore: Ignore = None,
     metrics: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help=f"Scores beside those of pixels: {', '.join(ABOUT)}; several with commas."),
@@ -45,10 +46,11 @@ def evaluate(
     files = [(name, path) for name, path in (("json", json), ("csv", csv), ("report", report)) if path]
     must_be_free([path for _, path in files], overwrite=overwrite)
     families = families_named(metrics) if metrics is not None else None
+    ignored = mask_values(ignore) if ignore is not None else None
     if run and data and not masks and not truth:
         must_stand_alone("RUN", {"task": task}, "knows what it was trained for")
         predictor = predictor_from(run, flips=flips, precision=precision, memory=memory, device=device)
-        course = RunEvaluation(predictor, data, include=include or "*", families=families)
+        course = RunEvaluation(predictor, data, include=include or "*", families=families, ignored_values=ignored)
         with Bar("evaluating") as bar:
             for event in course.events():
                 bar.show(event.done / event.total, event.name)
@@ -58,7 +60,8 @@ def evaluate(
     elif masks and truth and not run:
         others = {"include": include, "flips": flips, "memory": memory, "device": device, "report": report}
         must_stand_alone("--masks", others, "compares files that are there already")
-        result = evaluate_masks(masks, truth, families=families, task=task.value if task else None)
+        meant = task.value if task else None
+        result = evaluate_masks(masks, truth, ignored_values=ignored or (), families=families, task=meant)
     else:
         raise RecipeError(
             "What is to be scored? Give a run and a folder, `ushape evaluate RUN DATA`, or two folders of masks, "

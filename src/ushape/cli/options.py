@@ -35,6 +35,10 @@ Include = Annotated[
 GroupBy = Annotated[
     str | None, typer.Option(metavar="REGEX", help="What of an image's name tells the patient, slide … it belongs to.")
 ]
+Ignore = Annotated[
+    str | None,
+    typer.Option(metavar="VALUES", help="Mask values that count nowhere, being not annotated: 0, or 0,255; or none."),
+]
 Task = Annotated[TaskChoice | None, typer.Option(help="What the masks mean; recognised where left out.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of the split, the patches and the first weights.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps; the best where left out.")]

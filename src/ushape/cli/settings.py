@@ -20,6 +20,7 @@ _PLACES = {
     "task": ("data", "task"),
     "include": ("data", "include"),
     "group_by": ("data", "group_by"),
+    "ignore": ("data", "ignored_values"),
     "flips": ("prediction", "flips"),
 }
 _OPTIONS_OF_MODEL = ("width", "padding")
@@ -39,13 +40,45 @@ def tables(file: Path | None, flags: Flags) -> dict[str, Any]:
             said["model"] = {**model, "options": {**model.get("options", {}), name: value}}
         else:
             table, key = _PLACES[name]
-            said[table] = {**said.get(table, {}), key: value}
+            said[table] = {**said.get(table, {}), key: mask_values(value) if name == "ignore" else value}
     return said
+
+
+def mask_values(text: str) -> list[int]:
+    """Values of mask files, and colours as #rrggbb, with commas between; none at all for "none".
+
+    >>> mask_values("0, 255"), mask_values("#ff0000"), mask_values("none")
+    ([0, 255], [16711680], [])
+    """
+    if text.strip().lower() == "none":
+        return []
+    words = [word.strip() for word in text.split(",")]
+    odd = [word for word in words if not re.fullmatch(r"\d{1,9}|#[0-9a-fA-F]{6}", word)]
+    if odd:
+        raise RecipeError(
+            f"--ignore {text!r}: {', '.join(map(repr, odd))} is no mask value; it takes whole numbers from 0 up or "
+            "colours as '#ff0000', with commas between, or none. NaN and -1 are ignored unasked."
+        )
+    return [int(word[1:], 16) if word.startswith("#") else int(word) for word in words]
+
+
+def flags_in_words(flags: Flags) -> list[str]:
+    """The flags that were given, as a command line has them.
+
+    >>> flags_in_words({"group_by": "a b", "task": None, "ignore": "0"})
+    ['--group-by', 'a b', '--ignore', '0']
+    """
+    given = {name: value.value if isinstance(value, Enum) else value for name, value in flags.items()}
+    return [word for name, value in given.items() if value is not None for word in (_flag(name), str(value))]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def must_stand_alone(flag: str, others: Flags, instead: str) -> None:
     """RecipeError if any other flag was given beside one that leaves it nothing to say."""
-    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value not in (None, False)]
+    given = [_flag(name) for name, value in others.items() if value not in (None, False)]
     if given:
         raise RecipeError(f"{flag} {instead}; leave out {', '.join(given)}.")
 

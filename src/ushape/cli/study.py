@@ -14,7 +14,7 @@ import typer
 from ushape.cli import COMMAND
 from ushape.cli.bar import Bar, clock
 from ushape.cli.interruption import Interruption
-from ushape.cli.options import Data, Device, GroupBy, Include, Json, Minutes, Overwrite, RecipeFile, Steps, Task
+from ushape.cli.options import Data, Device, GroupBy, Ignore, Include, Json, Minutes, Overwrite, RecipeFile, Steps, Task
 from ushape.cli.settings import tables
 from ushape.cli.text import say, say_facts, say_json
 from ushape.compare import CellBegun, CellEnded, ComparisonEvent, Terms
@@ -47,6 +47,7 @@ def study(
     task: Task = None,
     include: Include = None,
     group_by: GroupBy = None,
+    ignore: Ignore = None,
     device: Device = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -56,7 +57,8 @@ def study(
     skips: U-Net with its copies, with sums in their place, without, and with ResNet's shortcuts.
     """
     assert subject is Subject.skips, subject
-    terms = Terms(minutes, steps, seeds, test, tables(recipe, {"task": task, "include": include, "group_by": group_by}))
+    said = tables(recipe, {"task": task, "include": include, "group_by": group_by, "ignore": ignore})
+    terms = Terms(minutes, steps, seeds, test, said)
     course = SkipStudy(data, out, terms, width=width, device=device, overwrite=overwrite)
     _follow(course, ctx.meta[COMMAND])
     results = write_skip_study(course, ctx.meta[COMMAND])

@@ -40,6 +40,8 @@ def say_scores(scores: Scores) -> None:
     _print(table)
     accuracy, error = summary["pixel_accuracy"], summary["pixel_error"]
     say(f"  {_images(summary)}; pixel accuracy {_with_interval(accuracy)}, error {_score(error['mean'])}")
+    if scores["scope"]:
+        say(f"  {scores['scope']}")
     ranked = sorted((row for row in scores["rows"] if row["mean_dice"] is not None), key=lambda row: row["mean_dice"])
     if len(ranked) > 1:
         say("  lowest Dice: " + ", ".join(f"{row['name']} {_score(row['mean_dice'])}" for row in ranked[:3]))

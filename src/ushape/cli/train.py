@@ -15,6 +15,7 @@ from ushape.cli.options import (
     Device,
     Flips,
     GroupBy,
+    Ignore,
     Include,
     Json,
     Minutes,
@@ -33,7 +34,7 @@ from ushape.device import choose_device
 from ushape.predict.tiled import load
 from ushape.repetition import several_seeds
 from ushape.report.training import write_training_report
-from ushape.train.run import check_run_folder
+from ushape.train.run_folder import check_run_folder
 from ushape.train.session import DEFAULT_MINUTES, resumed, with_budget
 from ushape.train.stages import training
 
@@ -51,6 +52,7 @@ def train(
     task: Task = None,
     include: Include = None,
     group_by: GroupBy = None,
+    ignore: Ignore = None,
     flips: Flips = None,
     seed: Seed = None,
     device: Device = None,
@@ -66,7 +68,7 @@ def train(
 ) -> None:
     """Train a network on a folder of images and masks. Ctrl-C keeps what is done; --resume goes on."""
     flags = {"model": model, "width": width, "padding": padding, "task": task, "include": include}
-    flags |= {"group_by": group_by, "flips": flips, "seed": seed}
+    flags |= {"group_by": group_by, "ignore": ignore, "flips": flips, "seed": seed}
     if seeds is not None:
         alone = {"resume": resume, "tensorboard": tensorboard}
         must_stand_alone("--seeds", alone, "goes on by itself and logs each training in its folder")

@@ -26,10 +26,11 @@ from ushape.data.mask_values import (
     together,
 )
 from ushape.data.pair import Fault, Merge, Pair, counted, every_error, listed
-from ushape.data.scribbles import ignored_faults, is_sparse, scribble_faults, sparse_faults, stated_share
+from ushape.data.scribbles import ignored_faults, scribble_faults, sparse_faults
 from ushape.errors import DataError
 from ushape.images.source import UNANNOTATED, read_mask
 from ushape.labels import IGNORED, Labels, connected_regions
+from ushape.metrics.scope import is_sparse, stated_share
 
 Task = Literal["semantic", "instances"]
 

@@ -11,25 +11,11 @@ from ushape.data.mask_values import Tally, together
 from ushape.data.pair import Fault, error, listed, warning
 from ushape.images.source import UNANNOTATED
 from ushape.labels import Labels
+from ushape.metrics.scope import is_sparse, stated_share
 
-_SPARSE = 0.5  # annotated; the usual field of view covers more
 _MOSTLY = 0.8  # of the pixels: what is not annotated beside scribbles
 _MOST_STROKES = 8  # values; nobody scribbles with more pens
 _THIN = 0.4  # of a value's pixels that lie inside it: a third of strokes of 3 px, 0.44 of squares of 6, 0.8 of 20
-
-
-def is_sparse(annotated: float) -> bool:
-    """Whether so small a part of the pixels is annotated that it has to be said."""
-    return annotated < _SPARSE
-
-
-def stated_share(share: float) -> str:
-    """A share in percent, with digits enough to be told from nothing.
-
-    >>> stated_share(0.412), stated_share(0.0416), stated_share(0.00027)
-    ('41%', '4.2%', '0.03%')
-    """
-    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 0.001 else f"{share:.2%}"
 
 
 def ignored_faults(drawn: Sequence[Drawn], ignored_values: Sequence[int]) -> list[Fault]:

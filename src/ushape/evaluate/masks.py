@@ -17,7 +17,7 @@ from ushape.data.mask_values import MOST_CLASSES, Tally, are_object_numbers, mai
 from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
-from ushape.images.source import SUFFIXES, Page, is_coloured, open_image, pages, read_mask
+from ushape.images.source import SUFFIXES, UNANNOTATED, Page, is_coloured, open_image, pages, read_mask
 from ushape.labels import IGNORED, connected_regions
 from ushape.metrics.families import FamilyName, Judged, family, measured
 from ushape.metrics.table import Row, Table
@@ -39,10 +39,10 @@ def evaluate_masks(
 
     Where one side numbers objects, both are taken for objects: connected regions where the other does not number them.
     task: "instances" where values number objects and may be taken for classes, or the reverse, "semantic".
-    ignored_values: of the truth; their pixels count nowhere. families: scores beside those of pixels; left out, those
-    of objects where objects are numbered. What else `ushape predict` wrote beside its masks is left out. Raises
-    DataError, naming every file, for masks without a partner, that cannot be read, of different size, or with blurred
-    edges.
+    ignored_values: of the truth; their pixels count nowhere, and neither do NaN and -1. families: scores beside those
+    of pixels; left out, those of objects where objects are numbered. What else `ushape predict` wrote beside its masks
+    is left out. Raises DataError, naming every file, for masks without a partner, that cannot be read, of different
+    size, or with blurred edges.
     """
     faults: list[str] = []
     predicted, wanted = _masks_in(masks, faults), _masks_in(truth, faults)
@@ -69,7 +69,7 @@ def evaluate_masks(
             + "\nGive two folders whose masks have equal names and sizes."
         )
     meaning = _meaning(list(met.values()), masks, truth, coloured, task)
-    rows = [Row(name, name, meaning.confusion(of)) for name, of in met.items()]
+    rows = [Row(name, name, meaning.confusion(of), of.ignored) for name, of in met.items()]
     by_default: tuple[FamilyName, ...] = ("objects",) if meaning.numbered else ()
     judges = {name: family(name, meaning.names) for name in (by_default if families is None else families)}
     for of in met.values() if judges else []:
@@ -90,6 +90,7 @@ class _Meeting:
     ignored_values: Sequence[int]
     pixels: Mapping[tuple[int, int], int]
     tallies: tuple[Tally, Tally]
+    ignored: int
 
     @staticmethod
     def of(mask: Page, truth: Page, coloured: bool, ignored_values: Sequence[int]) -> _Meeting:
@@ -98,6 +99,9 @@ class _Meeting:
             (height, width), (true_height, true_width) = shapes
             raise ImageError(f"{mask} has {height} x {width} pixels, but {truth} has {true_height} x {true_width}")
         predicted, wanted = (read_mask(page.path, page.index, coloured=coloured) for page in (mask, truth))
+        if blank := int((predicted == UNANNOTATED).sum()):
+            raise ImageError(f"{mask} says nothing of {blank} pixels (NaN or -1); only the truth may leave pixels out")
+        ignored_values = (*ignored_values, UNANNOTATED)
         met: Counter[tuple[int, int]] = Counter()
         for top in range(0, len(wanted), _ROWS_AT_A_TIME):
             rows = slice(top, top + _ROWS_AT_A_TIME)
@@ -106,7 +110,8 @@ class _Meeting:
             met.update({(code >> 32, code & 0xFFFFFFFF): n for code, n in found if code >> 32 not in ignored_values})
         counts_here = ~np.isin(wanted, ignored_values)
         tallies = Tally.of(wanted, counts_here), Tally.of(predicted, counts_here)
-        return _Meeting(mask, truth, coloured, ignored_values, met, tallies)
+        ignored = int(np.count_nonzero(~counts_here))
+        return _Meeting(mask, truth, coloured, ignored_values, met, tallies, ignored)
 
     def read(self) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
         """(H, W) values of the truth and of the mask."""

@@ -25,7 +25,8 @@ _GENERAL_NAMES = {"object", "foreground"}  # of the one class of a folder that d
 class RunEvaluation:
     """A network against an annotated folder: iterate over `events()`, then take `result()`.
 
-    families: scores beside those of pixels, as `Scoring` takes them.
+    families: scores beside those of pixels, as `Scoring` takes them. ignored_values: of the masks, which count nowhere;
+    those of the training where left out.
 
     Raises DataError, naming every file, for a folder with faults, for images that the network cannot take, and for
     masks with classes that it does not know; RecipeError for scores that its classes do not have.
@@ -38,6 +39,7 @@ class RunEvaluation:
         *,
         include: str = "*",
         families: Sequence[FamilyName] | None = None,
+        ignored_values: Sequence[int] | None = None,
     ) -> None:
         self.predictor = predictor
         labels, recipe = predictor.trained.labels, predictor.trained.recipe
@@ -46,7 +48,8 @@ class RunEvaluation:
         task = None if recipe.data.task == "auto" else recipe.data.task
         if predictor.trained.object_rule:
             task = "instances"  # a few masks alone may not show that they number objects
-        annotation = annotate(found, task=task, ignored_values=recipe.data.ignored_values)
+        ignored = recipe.data.ignored_values if ignored_values is None else ignored_values
+        annotation = annotate(found, task=task, ignored_values=ignored)
         annotation.require()
         _check_known(annotation, labels, data)
         self.pairs = found.pairs

@@ -65,7 +65,7 @@ class Scoring:
             if rule is not None:
                 matrix = confusion(truth.classes, answer, classes)
             self._judge(truth, answer, objects, collected.foreground)
-        self._rows.append(Row(truth.name, truth.group, matrix))
+        self._rows.append(Row(truth.name, truth.group, matrix, truth.ignored))
 
     def result(self, trained_on: Sequence[str] = ()) -> Evaluation:
         """The figures of the images so far, some of which may have been trained on; DataError where there is none."""

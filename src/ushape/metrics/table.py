@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ushape.atomic import write_whole
 from ushape.errors import DataError, SizeError
 from ushape.metrics.pixels import PixelScores
+from ushape.metrics.scope import scope_in_words
 
 EMPTY_RULE = (
     "A class counts in an image where it is in the truth or in the prediction; elsewhere its scores are null and no "
@@ -38,11 +39,15 @@ MEASURES = ("dice", "iou", "precision", "recall")
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One image: its name, its group (patient, slide; its own name where it belongs to none), its pixels."""
+    """One image: its name, its group (patient, slide; its own name where it belongs to none), its pixels.
+
+    ignored: how many more it has, which count nowhere.
+    """
 
     name: str
     group: str
     confusion: NDArray[np.int64]
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,13 @@ class Table:
         """The scores of all pixels of all images at once."""
         return PixelScores.of(np.sum([row.confusion for row in self.rows], axis=0))
 
+    @property
+    def scope(self) -> str:
+        """Of which part of the pixels the scores are, in words; empty where of all."""
+        scored = [int(row.confusion.sum()) for row in self.rows]
+        blank = [row.name for row, pixels in zip(self.rows, scored, strict=True) if not pixels]
+        return scope_in_words(sum(scored), sum(row.ignored for row in self.rows), blank)
+
     def summary(self) -> Summary:
         """The figures of the folder: per class, their foreground mean, and pixels right and wrong."""
         return self._summary
@@ -131,6 +143,7 @@ class Table:
         everything = {
             "rules": {"empty": EMPTY_RULE, "interval": INTERVAL_RULE, "resamples": RESAMPLES, "seed": self.seed},
             "class_names": list(self.class_names),
+            "scope": self.scope,
             "summary": asdict(self.summary()),
             "rows": [self._image(row, scores) for row, scores in zip(self.rows, self.scores, strict=True)],
         }
@@ -171,6 +184,7 @@ class Table:
             "name": row.name,
             "group": row.group,
             "pixels": int(row.confusion.sum()),
+            "ignored": row.ignored,
             **asdict(scores),
             **{f"mean_{measure}": score for measure, score in zip(MEASURES, _foreground(scores), strict=True)},
             "confusion": row.confusion.tolist(),

@@ -35,10 +35,15 @@ def score_table(table: Table) -> str:
         f'<tr><th rowspan="2" scope="col">Class</th><th rowspan="2" scope="col">Images</th>{measures}</tr>'
         f"<tr>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"<p>{images}; pixel accuracy {_mean(summary.pixel_accuracy)} as a mean over images, "
-        f"{_score(summary.pixel_accuracy.pooled)} pooled.</p>"
+        f"{_score(summary.pixel_accuracy.pooled)} pooled.{_scope(table)}</p>"
         f'<p class="small">{escaped(EMPTY_RULE)} Mean: over images, below it its interval. {escaped(INTERVAL_RULE)} '
         f"Pooled: from all pixels of all images at once. A null is shown as –.</p>{_images(table)}"
     )
+
+
+def _scope(table: Table) -> str:
+    """Of which pixels all this is, as a sentence after another."""
+    return f" <strong>{escaped(table.scope[0].upper() + table.scope[1:])}.</strong>" if table.scope else ""
 
 
 def measures_table(measures: Measures) -> str:

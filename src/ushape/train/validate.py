@@ -34,6 +34,11 @@ class Truth:
     classes: NDArray[np.uint8]
     objects: NDArray[np.integer] | None = None
 
+    @property
+    def ignored(self) -> int:
+        """How many pixels count nowhere."""
+        return int(np.count_nonzero(self.classes == IGNORED))
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -83,7 +88,7 @@ def validated(predictor: Predictor, truths: Sequence[Truth], sample: PixelSample
             if truth.objects is not None:
                 matching = Matching.of(truth.objects, found, ignored=truth.classes == IGNORED)
                 precisions.append(mean_precision(matching))
-        rows.append(Row(truth.name, truth.group, matrix))
+        rows.append(Row(truth.name, truth.group, matrix, truth.ignored))
     return Validation(Table(tuple(rows), labels.names), _mean(precisions) if rule is not None else None)
 
 
