@@ -113,7 +113,7 @@ def _notes(results: Results) -> list[str]:
         "Within each fold, the best network was chosen by some of the images trained on; those of the fold took no "
         "part. Settings that were left open were planned once, from the sizes and class shares of all images.",
         "The scores are of the single networks. All of them together, as `ushape predict` uses them, have seen every "
-        "image, so that these images cannot score them; as a rule, they are no worse.",
+        "image, so that these images cannot score them.",
     ]
 
 
