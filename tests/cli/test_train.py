@@ -127,6 +127,19 @@ def test_without_a_budget_the_default_is_said(ushape, cells, tmp_path):
     refused_late = ("--width", "0")  # after the budget is settled, so that nothing is trained for a quarter of an hour
     result = ushape("train", cells, "--out", tmp_path / "run", *refused_late)
     assert "No budget given: 15 minutes. Choose with --minutes or --steps." in result.stderr
+    until_flat = ushape("train", cells, "--out", tmp_path / "run", "--until-flat", *refused_late)
+    assert "No budget given: at most 60 minutes." in until_flat.stderr
+
+
+def test_until_flat_ends_early_says_so_and_is_in_the_recipe(ushape, cells, tmp_path):
+    small = ("--width", "1", "--recipe", tmp_path / "small.toml")
+    (tmp_path / "small.toml").write_text("[training]\nlearning_rate = 1e-9\nbatch = 1\noutput_size = 32\n")
+    result = ushape("train", cells, "--out", tmp_path / "run", "--steps", "80", "--until-flat", *small)
+    assert result.exit_code == 0, result.stderr
+    assert "Validation gains no more: the learning rate falls, and then the training ends." in result.stderr
+    assert 'schedule = "until-flat"' in (tmp_path / "run" / "recipe.toml").read_text()
+    last_step = (tmp_path / "run" / "log.csv").read_text().splitlines()[-1].split(",")[0]
+    assert int(last_step) < 40
 
 
 def test_ctrl_c_saves_says_how_to_go_on_and_resume_does(ushape, cells, tmp_path):

@@ -20,7 +20,7 @@ from ushape.train.loop import Event, Stepped
 from ushape.train.plan import plan as chosen
 from ushape.train.prepare import look
 from ushape.train.run import Run
-from ushape.train.session import wanted_data
+from ushape.train.session import wanted_data, with_budget
 from ushape.train.stages import StageBegun, StagedRun
 from ushape.train.state import WentBack
 
@@ -34,6 +34,16 @@ def planned(data: Path, said: Mapping[str, Any], device: torch.device) -> Recipe
     say_facts([*found.summary(), *annotation.summary(), ("split", parts.rule), *plan_facts(plan)], err=True)
     say_faults(annotation.faults, err=True)
     return plan.recipe
+
+
+def with_a_budget(said: Mapping[str, Any], minutes: float | None, steps: int | None) -> dict[str, Any]:
+    """The tables with this budget; where there is none anywhere, with one that is told."""
+    budgeted = with_budget(said, minutes, steps)
+    training = budgeted["training"]
+    if minutes is None and steps is None and training != said.get("training"):
+        most = "at most " if training.get("schedule") == "until-flat" else ""
+        say(f"No budget given: {most}{training['minutes']:g} minutes. Choose with --minutes or --steps.", err=True)
+    return budgeted
 
 
 def follow(run: Run | StagedRun, resume: str) -> None:

@@ -22,6 +22,7 @@ _PLACES = {
     "group_by": ("data", "group_by"),
     "ignore": ("data", "ignored_values"),
     "flips": ("prediction", "flips"),
+    "until_flat": ("training", "schedule"),
 }
 _OPTIONS_OF_MODEL = ("width", "padding")
 
@@ -40,8 +41,15 @@ def tables(file: Path | None, flags: Flags) -> dict[str, Any]:
             said["model"] = {**model, "options": {**model.get("options", {}), name: value}}
         else:
             table, key = _PLACES[name]
-            said[table] = {**said.get(table, {}), key: mask_values(value) if name == "ignore" else value}
+            said[table] = {**said.get(table, {}), key: _value(name, value)}
     return said
+
+
+def _value(flag: str, value: Any) -> Any:
+    """What a flag's value is in a recipe."""
+    if flag == "ignore":
+        return mask_values(value)
+    return "until-flat" if flag == "until_flat" else value
 
 
 def mask_values(text: str) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ushape.cli import COMMAND
-from ushape.cli.course import follow, planned, results
+from ushape.cli.course import follow, planned, results, with_a_budget
 from ushape.cli.options import (
     Data,
     Device,
@@ -35,7 +35,7 @@ from ushape.predict.tiled import load
 from ushape.repetition import several_seeds
 from ushape.report.training import write_training_report
 from ushape.train.run_folder import check_run_folder
-from ushape.train.session import DEFAULT_MINUTES, resumed, with_budget
+from ushape.train.session import resumed
 from ushape.train.stages import training
 
 
@@ -45,6 +45,9 @@ def train(
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder for the results.")],
     minutes: Minutes = None,
     steps: Steps = None,
+    until_flat: Annotated[
+        bool, typer.Option("--until-flat", help="End once validation gains no more; the budget is the longest.")
+    ] = False,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Which network; `ushape inspect` shows it.")] = None,
     width: Width = None,
     padding: Annotated[str | None, typer.Option(help="valid, as published, or same.")] = None,
@@ -69,11 +72,12 @@ def train(
     """Train a network on a folder of images and masks. Ctrl-C keeps what is done; --resume goes on."""
     flags = {"model": model, "width": width, "padding": padding, "task": task, "include": include}
     flags |= {"group_by": group_by, "ignore": ignore, "flips": flips, "seed": seed}
+    flags |= {"until_flat": until_flat or None}
     if seeds is not None:
         alone = {"resume": resume, "tensorboard": tensorboard}
         must_stand_alone("--seeds", alone, "goes on by itself and logs each training in its folder")
-        said = with_budget(tables(recipe, flags), minutes, steps)
-        repetition = several_seeds(data, out, said, number=seeds, device=device, overwrite=overwrite)
+        budgeted = with_a_budget(tables(recipe, flags), minutes, steps)
+        repetition = several_seeds(data, out, budgeted, number=seeds, device=device, overwrite=overwrite)
         repeat(repetition, ctx.meta[COMMAND], json=json)
         return
     place = choose_device(device)
@@ -83,10 +87,7 @@ def train(
         )
         settled = resumed(out, minutes=minutes, steps=steps)
     else:
-        said = tables(recipe, flags)
-        budgeted = with_budget(said, minutes, steps)
-        if minutes is None and steps is None and budgeted["training"] != said.get("training"):
-            say(f"No budget given: {DEFAULT_MINUTES:g} minutes. Choose with --minutes or --steps.", err=True)
+        budgeted = with_a_budget(tables(recipe, flags), minutes, steps)
         check_run_folder(out, resume=False, overwrite=overwrite)  # now: to read a large folder takes its time
         settled = planned(data, budgeted, place)
     run = training(
