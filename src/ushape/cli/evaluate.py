@@ -60,8 +60,9 @@ def evaluate(
     elif masks and truth and not run:
         others = {"include": include, "flips": flips, "memory": memory, "device": device, "report": report}
         must_stand_alone("--masks", others, "compares files that are there already")
-        meant = task.value if task else None
-        result = evaluate_masks(masks, truth, ignored_values=ignored or (), families=families, task=meant)
+        result = evaluate_masks(
+            masks, truth, ignored_values=ignored or (), families=families, task=task.value if task else None
+        )
     else:
         raise RecipeError(
             "What is to be scored? Give a run and a folder, `ushape evaluate RUN DATA`, or two folders of masks, "
