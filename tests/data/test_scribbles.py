@@ -45,10 +45,11 @@ def test_the_value_that_is_not_annotated_may_be_any(folder) -> None:
 def test_coloured_strokes_are_advised_on_in_colours(folder) -> None:
     mask = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0]], dtype=np.uint8)[STROKES]
     found = drawn(folder, mask, mask[::-1], suffix=".png")
-    assert "--ignore #000000" in said(annotate(found), "warning")
+    assert "--ignore '#000000'," in said(annotate(found), "warning")
     annotation = annotate(found, ignored_values=[0])
     assert annotation.labels.values == (0xFF0000, 0x00FF00)  # the commonest colour first, as there is no black
     assert "thin strokes" not in said(annotation, "warning")
+    assert dict(annotation.summary())["ignored"] == "96.2% of pixels (mask colour #000000)"
 
 
 @pytest.mark.parametrize("case", ["bodies", "two values", "too little", "ignored"])

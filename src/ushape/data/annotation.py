@@ -88,9 +88,8 @@ class Annotation:
             most, every = max(self.objects.values()), sum(self.objects.values())
             lines.append(("objects", f"{every} in {counted(len(self.objects), 'image')}, up to {most} in one"))
         if self.ignored:
-            values = [v for v in self.labels.ignored_values if v != UNANNOTATED]
-            named = f" (mask value {listed(map(str, values))})" if values else ""
-            lines.append(("ignored", f"{1 - self.annotated:.1%} of pixels{named}"))
+            named = [self._value_in_words(v) for v in self.labels.ignored_values if v != UNANNOTATED]
+            lines.append(("ignored", f"{1 - self.annotated:.1%} of pixels" + (f" ({listed(named)})" if named else "")))
         if is_sparse(self.annotated):
             only = f"only {stated_share(self.annotated)} of the pixels are annotated"
             lines.append(("annotated", f"{only}: patches lie about them, loss and scores are of them alone"))
@@ -104,6 +103,9 @@ class Annotation:
             return "a file per object" if number else "where no object is drawn"
         if self.numbered:
             return f"mask values 1 to {max(self.values)}, one per object" if number else "mask value 0"
+        return self._value_in_words(value)
+
+    def _value_in_words(self, value: int) -> str:
         return f"mask colour #{value:06x}" if self.labels.coloured else f"mask value {value}"
 
 

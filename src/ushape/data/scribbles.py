@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -37,11 +38,12 @@ def scribble_faults(drawn: Sequence[Drawn]) -> list[Fault]:
     share, value = every.pixels[rest] / every.pixels.sum(), _named(int(every.values[rest]), drawn)
     if share < _MOSTLY or not _are_thin(every, rest):
         return []
+    quoted = shlex.quote(value)  # a shell takes what follows a # for a comment
     strokes = listed((_named(int(v), drawn) for v in np.delete(every.values, rest)), most=_MOST_STROKES)
     return [
         warning(
             f"Value {value} covers {share:.1%} of the pixels, and {strokes} are thin strokes. If these are scribbles, "
-            f"and {value} is what nobody annotated, say so with --ignore {value}, or [data] ignored_values in the "
+            f"and {value} is what nobody annotated, say so with --ignore {quoted}, or [data] ignored_values in the "
             f"recipe; as it is, all of {value} is learned as a class."
         )
     ]
