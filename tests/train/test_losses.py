@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ushape.labels import IGNORED
-from ushape.train.losses import LossName, cross_entropy, dice_loss, loss
+from ushape.train.losses import LossName, cross_entropy, dice_loss, loss, stand_for
 
 NAMES: list[LossName] = ["cross-entropy", "dice", "cross-entropy+dice"]
 
@@ -96,18 +96,72 @@ def test_what_the_network_says_of_an_ignored_pixel_changes_nothing(name: LossNam
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_scribbles_cost_what_their_pixels_alone_would(name: LossName):
+def test_pixels_cost_the_same_wherever_they_are_among_ignored_ones(name: LossName):
     logits, truth, weights = batch()
     counted = torch.zeros_like(truth, dtype=torch.bool)
     counted[0, 1, :3], counted[1, 3, 4] = True, True  # a stroke in one patch, a dot in the other
     truth = torch.where(counted, torch.tensor(1, dtype=torch.uint8), truth.new_tensor(IGNORED))
     truth[1, 3, 4] = 2
     alone = logits.movedim(1, -1)[counted].T[None, :, None]
-    found = loss([logits], truth, name=name, class_weights=None, weights=weights).item()
+    even = torch.ones(3)
+    found = loss([logits], truth, name=name, class_weights=even, weights=weights).item()
     of_pixels = loss(
-        [alone], truth[counted][None, None], name=name, class_weights=None, weights=weights[counted][None, None]
+        [alone], truth[counted][None, None], name=name, class_weights=even, weights=weights[counted][None, None]
     )
     assert found == pytest.approx(of_pixels.item(), rel=1e-5)
+
+
+def scribbled(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """(1, 2, 100, 100) logits, a fifth of which is surely of class 1, and a map with 40 annotated pixels of each."""
+    logits = torch.zeros(1, 2, 100, 100)
+    logits[:, 1] = torch.where(torch.arange(100) < 20, 9.0, -9.0)
+    truth = torch.full((1, 100, 100), IGNORED, dtype=torch.uint8)
+    truth[0, :40, 3], truth[0, :40, 70] = 1, 0
+    return logits, truth
+
+
+def test_annotated_pixels_stand_for_the_shares_that_the_network_answers():
+    logits, truth = scribbled()
+    stands_for = stand_for(logits, truth)
+    assert stands_for is not None
+    assert stands_for.tolist() == pytest.approx([0.8 / 0.5, 0.2 / 0.5], rel=1e-3)
+    logits[:, 1] = -20.0  # no more than eightfold: a class that is never answered would be learned no more
+    assert (stand_for(logits, truth) / stand_for(logits, truth)[0])[1] == pytest.approx(1 / 8 / 2)
+    truth[0, :51] = 0
+    assert stand_for(logits, truth) is None  # half is annotated
+
+
+def test_scribbles_weigh_by_what_they_stand_for_unless_class_weights_are_asked_for():
+    logits, truth = scribbled()
+    noisy = logits + torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)) * 5
+    stands_for = stand_for(noisy, truth)
+    energy = cross_entropy(noisy, truth, stands_for, None)
+    dice = dice_loss(noisy, truth, class_weights=stands_for)
+    found = {n: loss([noisy, noisy], truth, name=n, class_weights=None, weights=None).item() for n in NAMES}
+    assert found["cross-entropy"] == pytest.approx(energy.item())
+    assert found["dice"] == pytest.approx(dice.item())
+    assert found["cross-entropy+dice"] == pytest.approx(energy.item() + dice.item())
+    assert found["dice"] != pytest.approx(dice_loss(noisy, truth).item(), rel=1e-3)
+    asked = loss([noisy], truth, name="cross-entropy", class_weights=torch.ones(2), weights=None)
+    assert asked.item() == pytest.approx(cross_entropy(noisy, truth, None, None).item())
+
+
+def test_dice_with_class_weights_is_that_of_as_many_pixels():
+    logits = torch.tensor([[0.3, -1.0, 2.0], [0.1, 0.4, -0.2]]).repeat(1, 40)[None, :, None]
+    truth = torch.tensor([0, 1, 1], dtype=torch.uint8).repeat(40)[None, None]
+    threefold = torch.cat([logits, logits[..., truth[0, 0] == 1], logits[..., truth[0, 0] == 1]], dim=-1)
+    more = torch.cat([truth, torch.ones(1, 1, 160, dtype=torch.uint8)], dim=-1)
+    found = dice_loss(logits, truth, class_weights=torch.tensor([1.0, 3.0]))
+    assert found.item() == pytest.approx(dice_loss(threefold, more).item())
+
+
+def test_a_network_of_a_single_channel_is_weighed_alike():
+    logits, truth = scribbled()
+    one = (logits[:, 1:] - logits[:, :1]) / 3
+    two = torch.cat([torch.zeros_like(one), one], dim=1)
+    for name in NAMES:
+        found = [loss([x], truth, name=name, class_weights=None, weights=None).item() for x in (one, two)]
+        assert found[0] == pytest.approx(found[1])
 
 
 @pytest.mark.parametrize("name", NAMES)

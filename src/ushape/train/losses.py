@@ -1,4 +1,11 @@
-"""Logits and class maps → one number to be made small. Ignored pixels count in none of them."""
+"""Logits and class maps → one number to be made small. Ignored pixels count in none of them.
+
+Where little is annotated, annotated pixels stand for all. People draw as much on objects as beside them, however small
+the objects are, and a network that learned so many objects would answer with too many. So pixels of a class weigh its
+share of all pixels over its share of the annotated ones. The former nobody knows; it is what the network answers, which
+makes each step one of expectation maximisation for the shares (Saerens, Latinne and Decaestecker 2002). Where class
+weights are asked for, they hold alone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ushape.labels import IGNORED, per_class
+from ushape.metrics.scope import is_sparse
+
+_MOST = 8.0
 
 LossName = Literal["cross-entropy", "dice", "cross-entropy+dice"]
 
@@ -22,13 +32,29 @@ def loss(
     classes: (N, h, w) uint8. class_weights: (K,), of the cross-entropy. weights: (N, h, w), of the cross-entropy.
     """
     total = outputs[0].new_zeros(())
+    stands_for = None if class_weights is not None else stand_for(per_class(outputs[0].detach().float()), classes)
     for logits in outputs:
         logits = per_class(logits.float())
         if name != "dice":
-            total = total + cross_entropy(logits, classes, class_weights, weights)
+            total = total + cross_entropy(logits, classes, class_weights if stands_for is None else stands_for, weights)
         if name != "cross-entropy":
-            total = total + dice_loss(logits, classes)
+            total = total + dice_loss(logits, classes, class_weights=stands_for)
     return total / len(outputs)
+
+
+def stand_for(logits: Tensor, classes: Tensor) -> Tensor | None:
+    """(K,), for how many pixels an annotated one of each class stands, 1 in the mean; None unless little is annotated.
+
+    logits: (N, K, h, w), of all pixels. A class has at most eight times more or less of them than of the annotated.
+    """
+    counted = classes != IGNORED
+    if not is_sparse(float(counted.float().mean())):
+        return None
+    present = torch.bincount(classes[counted].flatten().long(), minlength=logits.shape[1]).float()
+    answered = torch.softmax(logits, dim=1).mean(dim=(0, 2, 3))
+    annotated = present / present.sum().clamp(min=1)
+    ratio = (answered / annotated.clamp(min=1e-6)).clamp(1 / _MOST, _MOST)
+    return ratio / (ratio * annotated).sum().clamp(min=1e-6)
 
 
 def cross_entropy(logits: Tensor, classes: Tensor, class_weights: Tensor | None, weights: Tensor | None) -> Tensor:
@@ -39,15 +65,16 @@ def cross_entropy(logits: Tensor, classes: Tensor, class_weights: Tensor | None,
     return energy.sum() / (classes != IGNORED).sum().clamp(min=1)
 
 
-def dice_loss(logits: Tensor, classes: Tensor, *, smooth: float = 1.0) -> Tensor:
+def dice_loss(logits: Tensor, classes: Tensor, *, class_weights: Tensor | None = None, smooth: float = 1.0) -> Tensor:
     """1 - mean over the foreground classes of the batch's soft Dice, 2 Σ p·g / (Σ p + Σ g).
 
-    `smooth` pixels are added above and below, so that a class in neither truth nor answer costs nothing.
+    class_weights: (K,), as how many pixels one of each class counts. `smooth` pixels are added above and below, so that
+    a class in neither truth nor answer costs nothing.
     """
-    counted = (classes != IGNORED)[:, None]
-    truth = F.one_hot(classes.long().masked_fill(classes == IGNORED, 0), logits.shape[1]).movedim(-1, 1)
-    truth = (truth * counted)[:, 1:]
-    probability = (torch.softmax(logits, dim=1) * counted)[:, 1:]
+    known = classes.long().masked_fill(classes == IGNORED, 0)
+    counts = (classes != IGNORED) if class_weights is None else (classes != IGNORED) * class_weights[known]
+    truth = (F.one_hot(known, logits.shape[1]).movedim(-1, 1) * counts[:, None])[:, 1:]
+    probability = torch.softmax(logits, dim=1)[:, 1:]
     both = (probability * truth).sum(dim=(0, 2, 3))
-    either = probability.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
+    either = (probability * counts[:, None]).sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
     return 1 - ((2 * both + smooth) / (either + smooth)).mean()
