@@ -51,6 +51,7 @@ def trained(cells: Path) -> Callable[..., Trained]:
         model = build(name, in_channels=1, classes=2, **options).eval().placed(torch.device("cpu"))
         about = {"data": str(cells), "training": ["cells_000", "cells_002"], "validation": VALIDATION}
         about |= {"validation_scores": {"of": "the whole"}, "object_score": 0.5, "step": 7}
+        about |= {"calibration": {"temperature": 1.0}, "flips": {"kept": False}}
         return Trained(
             model,
             Labels(("background", "foreground"), (0, 255)),

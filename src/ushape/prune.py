@@ -29,7 +29,7 @@ _CLOSE = 0.005  # of a score: a level that is nearer to the best is as good
 _TIMED_SIDE_PX = 512
 _ENOUGH_SECONDS = 2.0  # of timing one network
 _COUNTED_SIDE_PX = 1000  # a megapixel
-_SCORES_OF_THE_WHOLE = ("validation_scores", "object_score", "object_images")
+_SCORES_OF_THE_WHOLE = ("validation_scores", "object_score", "object_images", "calibration", "flips")
 
 
 @dataclass(frozen=True)

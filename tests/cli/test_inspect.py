@@ -53,6 +53,13 @@ def test_a_network_that_tells_objects_apart_says_how(ushape, run, run_of_objects
     assert "connected regions" not in ushape("inspect", run, "--size", "96").stdout
 
 
+def test_the_temperature_is_told(ushape, run):
+    temperature = checkpoint.read(run).labels.temperature
+    assert temperature != 1
+    lines = ushape("inspect", run).stdout.splitlines()
+    assert any(line.split() == ["temperature", f"{temperature:.3g}"] for line in lines)
+
+
 def test_neither_model_nor_run(ushape):
     result = ushape("inspect", "unit")
     assert result.exit_code == 2

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from ushape.evaluate import RunEvaluation
 from ushape.images.simulated import write_folder
+from ushape.metrics.families import FamilyName
 from ushape.object_rule import ObjectRule
 from ushape.predict.tiled import Predictor
 from ushape.report.training import write_evaluation_report, write_training_report
 from ushape.train.prepare import Prepared, prepare
 from ushape.train.session import train
+from ushape.train.turned import FlipsChosen
 
 Read = type[Any]  # Any: the page read back, of conftest.py
 
@@ -72,6 +76,29 @@ def test_an_evaluation_says_which_images_were_trained_on(run: tuple[Path, Predic
     assert f"{len(result.trained_on)} of these images were trained on" in (tmp_path / "page.html").read_text("utf-8")
 
 
+def test_the_temperature_and_what_flips_gained_stand_on_the_page(
+    run: tuple[Path, Predictor, Prepared], tmp_path: Path, read: Read
+) -> None:
+    folder, predictor, prepared = run
+    flips = FlipsChosen(False, "Dice", 1, 0.001)
+    about = {**predictor.trained.provenance, "flips": json.loads(json.dumps(asdict(flips)))}
+    labels = replace(predictor.trained.labels, temperature=1.5)
+    warm = Predictor(replace(predictor.trained, labels=labels, provenance=about))
+    shutil.copy(folder / "log.csv", tmp_path / "log.csv")
+    evaluation = write_training_report(tmp_path, warm, prepared.truths)
+    seen = read((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert evaluation.confidence is not None
+    for words in (
+        evaluation.confidence.in_words(),
+        "at temperature 1.5",
+        "left out: +0.0010 Dice at 8 × the time",
+        "Reliability",
+        "The temperature was fitted on the validation images, which flatters the calibration error.",
+    ):
+        assert words in seen.text
+    assert seen.faults == []
+
+
 # Objects
 
 
@@ -109,7 +136,7 @@ def test_every_family_that_was_asked_for_has_its_table(
     run: tuple[Path, Predictor, Prepared], tmp_path: Path, read: Read
 ) -> None:
     folder, predictor, _ = run
-    wanted = ("objects", "partitions", "boundary", "isbi2012", "saliency")
+    wanted = get_args(FamilyName)
     course = RunEvaluation(predictor, folder.parent / "data", include="*00[01]", families=wanted)
     for _ in course.events():
         pass

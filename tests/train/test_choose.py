@@ -34,6 +34,8 @@ from ushape.train import choose
 from ushape.train.choose import ObjectsChosen, choose_objects
 from ushape.train.loop import Validated
 from ushape.train.run import Run
+from ushape.train.temperature import Calibrated
+from ushape.train.turned import FlipsChosen
 from ushape.train.validate import Truth
 
 Annotated = Callable[..., Path]
@@ -208,8 +210,12 @@ def test_both_checkpoints_have_the_rule_and_its_score_and_are_otherwise_what_the
     assert isinstance(chosen, ObjectsChosen)
     for old, new in zip(before.values(), both(tmp_path / "run"), strict=True):
         assert (old.object_rule, new.object_rule) == (FIRST, chosen.rule)
-        assert new.provenance == {**old.provenance, "object_score": chosen.score, "object_images": chosen.images}
-        assert (new.recipe, new.labels, new.intensity) == (old.recipe, old.labels, old.intensity)
+        also = {name: new.provenance[name] for name in ("flips", "calibration")}  # of the same end: test_settle.py
+        score = {"object_score": chosen.score, "object_images": chosen.images}
+        assert new.provenance == {**old.provenance, **also, **score}
+        assert new.recipe == old.recipe.changed(prediction={"flips": False})
+        assert new.labels == replace(old.labels, temperature=new.labels.temperature)
+        assert new.intensity == old.intensity
         weights = old.model.state_dict()
         assert all(torch.equal(tensor, weights[name]) for name, tensor in new.model.state_dict().items())
 
@@ -253,7 +259,8 @@ def test_a_run_that_is_resumed_after_its_end_chooses_again(annotated: Annotated,
         path = out / f"{name}.safetensors"
         checkpoint.write(path, replace(checkpoint.read(path), object_rule=ObjectRule(), provenance={}))
     events = list(run(data, out, resume=True).events())
-    assert events == [first]
+    assert [type(event) for event in events] == [FlipsChosen, Calibrated, ObjectsChosen]
+    assert events[-1] == first
     assert [trained.object_rule for trained in both(out)] == [first.rule] * 2
 
 

@@ -18,9 +18,10 @@ from ushape.labels import IGNORED
 from ushape.metrics.calibration import Calibration
 from ushape.predict.tiled import Predictor
 from ushape.recipe import DataRecipe, ModelRecipe, PredictionRecipe, Recipe, TrainingRecipe
+from ushape.train import choose
 from ushape.train.choose import ObjectsChosen, choose_objects
 from ushape.train.run import Run
-from ushape.train.settle import Settled, settle
+from ushape.train.settle import Settled, settle, settling_time
 from ushape.train.temperature import Calibrated
 from ushape.train.turned import FlipsChosen
 from ushape.train.validate import validated
@@ -195,3 +196,15 @@ def test_where_nothing_is_annotated_the_temperature_is_1(finished, tmp_path: Pat
     events = list(settle(tmp_path / "run", prepared, run.recipe, steps=20, device=CPU))
     assert events == [FlipsChosen(False, "Dice", 0)]
     assert [trained.labels.temperature for trained in both(tmp_path / "run")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("task", "flips", "validations"), [("semantic", "auto", 1), ("instances", False, 2), ("instances", True, 16)]
+)
+def test_the_time_it_takes_is_known_before_in_validations(finished, monkeypatch, task, flips, validations):
+    prepared = finished(task).prepared
+    assert settling_time(prepared, recipe(task, flips)) == validations
+    assert settling_time(replace(prepared, truths=()), recipe(task, flips)) == 0
+    monkeypatch.setattr(choose, "_MOST_PIXELS", prepared.truths[0].classes.size)
+    assert len(prepared.truths) == 2
+    assert settling_time(prepared, recipe(task, flips)) == validations / 2

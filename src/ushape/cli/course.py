@@ -21,10 +21,14 @@ from ushape.train.plan import plan as chosen
 from ushape.train.prepare import look
 from ushape.train.run import Run
 from ushape.train.session import wanted_data, with_budget
+from ushape.train.settle import Settled
 from ushape.train.stages import StageBegun, StagedRun
 from ushape.train.state import WentBack
+from ushape.train.temperature import Calibrated
+from ushape.train.turned import FlipsChosen
 
 _SMOOTHING = 0.95  # of the loss that is shown
+_TOPICS = {FlipsChosen: "flips", Calibrated: "calibration", ObjectsChosen: "objects"}
 
 
 def planned(data: Path, said: Mapping[str, Any], device: torch.device) -> Recipe:
@@ -50,7 +54,7 @@ def follow(run: Run | StagedRun, resume: str) -> None:
     """Train to the end. When interrupted: save, say how to `resume`, and leave with exit status 130."""
     if run.progress >= 1:
         say("This training is complete already; a larger --minutes or --steps extends it.", err=True)
-    events = cast("Generator[Event | ObjectsChosen | StageBegun | WentBack]", run.events())
+    events = cast("Generator[Event | Settled | StageBegun | WentBack]", run.events())
     with Interruption() as interruption, Bar("training") as bar, closing(events):
         course = _Course(bar, run)
         for event in events:
@@ -76,7 +80,7 @@ class _Course:
         self._loss: float | None = None
         self._score = ""
 
-    def show(self, event: Event | ObjectsChosen | StageBegun | WentBack) -> None:
+    def show(self, event: Event | Settled | StageBegun | WentBack) -> None:
         if isinstance(event, StageBegun):
             self._loss, self._score = None, ""
             self._bar.note(f"stage {event.number} of {event.stages}: {event.model}, rate {event.learning_rate:g}")
@@ -85,9 +89,8 @@ class _Course:
             lost = "The newest state was missing or damaged"
             self._bar.note(f"{lost}: going on from the one before it, of step {event.step}.")
             return
-        if isinstance(event, ObjectsChosen):
-            about = f"average precision {event.score:.4f} over IoU .5 … .9"
-            self._bar.note(f"objects: {event.rule.in_words()}; {about}")
+        if isinstance(event, Settled):
+            self._bar.note(f"{_TOPICS[type(event)]}: {event.in_words()}")
             return
         if isinstance(event, Stepped):
             before = event.loss if self._loss is None else self._loss

@@ -42,12 +42,14 @@ def trained_facts(trained: Trained) -> list[tuple[str, str]]:
     labels, about = trained.labels, trained.provenance
     values = (f"#{v:06x}" if labels.coloured else str(v) for v in labels.values)
     objects = [("objects", trained.object_rule.in_words())] if trained.object_rule else []
+    calibrated = [("temperature", f"{labels.temperature:.3g}")] if labels.temperature != 1 else []
     return [
         (
             "classes",
             ", ".join(f"{name} (mask value {value})" for name, value in zip(labels.names, values, strict=True)),
         ),
         *objects,
+        *calibrated,
         ("images", f"{counted(trained.intensity.channels, 'channel')}, {trained.intensity.dtype}"),
         *(_adoption(about["published"]) if "published" in about else _training(about)),
     ]

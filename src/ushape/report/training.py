@@ -23,6 +23,7 @@ from ushape.report.page import Page, Picture, write
 from ushape.report.reliability import reliability_chart
 from ushape.report.stages import courses, stage_chart, stage_facts
 from ushape.train.diary import read as read_log
+from ushape.train.turned import FlipsChosen
 from ushape.train.validate import Truth
 
 _CASES = 3  # of the best, and of the worst
@@ -117,6 +118,7 @@ def _facts(trained: checkpoint.Trained, run: Path | None) -> list[tuple[str, str
         ("network", f"{recipe.model.name} ({options}), {model.parameter_count:,} parameters"),
         ("classes", ", ".join(trained.labels.names)),
         *([("objects", trained.object_rule.in_words())] if trained.object_rule else []),
+        *([("flips", FlipsChosen(**about["flips"]).in_words())] if "flips" in about else []),
         ("trained in", f"{about['data']} ({about['layout']})"),
         ("trained on", f"{counted(len(about['training']), 'image')}: {_few(about['training'])}"),
         ("held back", f"{counted(len(about['validation']), 'image')}: {_few(about['validation'])}"),

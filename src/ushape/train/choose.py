@@ -26,6 +26,10 @@ class ObjectsChosen:
     score: float
     images: int
 
+    def in_words(self) -> str:
+        """One line."""
+        return f"{self.rule.in_words()}; average precision {self.score:.4f} over IoU .5 … .9"
+
 
 def first_rule(prepared: Prepared) -> ObjectRule:
     """What serves while a network is in training: connected regions, but for specks beside the objects trained on."""

@@ -10,13 +10,13 @@ from typing import cast
 import torch
 
 from ushape.recipe import Recipe
-from ushape.train.choose import ObjectsChosen
 from ushape.train.loop import Event
 from ushape.train.run_folder import STAGES
+from ushape.train.settle import Settled
 from ushape.train.stages import StageBegun, training
 from ushape.train.state import WentBack, is_resumable
 
-TrainingEvent = Event | ObjectsChosen | StageBegun | WentBack
+TrainingEvent = Event | Settled | StageBegun | WentBack
 
 
 def train_on(

@@ -12,7 +12,6 @@ import copy
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from ushape.models import build
 from ushape.models.segmenter import Segmenter
 from ushape.predict.tiled import Predictor
 from ushape.recipe import Recipe
-from ushape.train.choose import ObjectsChosen, choose_objects, first_rule
+from ushape.train.choose import first_rule
 from ushape.train.diary import Diary
 from ushape.train.initial import take_over, take_over_file
 from ushape.train.lock import FolderLock
@@ -39,6 +38,7 @@ from ushape.train.randomness import Randomness
 from ushape.train.resumption import fingerprint, require_same_images, settled
 from ushape.train.run_folder import check_run_folder, claim
 from ushape.train.sampling import class_weights, patch_sampler
+from ushape.train.settle import Settled, settle, settling_time
 from ushape.train.state import State, States, WentBack, is_resumable
 from ushape.train.validate import Validation, validated
 
@@ -85,16 +85,17 @@ class Run:
             self._lock.release()
             raise
 
-    def events(self) -> Iterator[Event | ObjectsChosen | WentBack]:
+    def events(self) -> Iterator[Event | Settled | WentBack]:
         """Train; after each validation the checkpoints are on disk. Raises TrainingError if the loss is lost.
 
-        Where objects are told apart, the last event is how; it is in the checkpoints, too. OutputError, once, for what
-        cannot be written, even if the state that is saved meanwhile.
+        The last events are what the validation images settled in the end (train/settle.py); the checkpoints have it.
+        OutputError, once, for what cannot be written, even if the state that is saved meanwhile.
         """
         with self._lock:
             try:
                 yield from self._events()
-                yield from self._choose_objects()
+                steps, device = self.trainer.step, self.trainer.device
+                yield from settle(self.out, self.prepared, self.recipe, steps=steps, device=device)
             except GeneratorExit:
                 self._save_last_state()
                 raise
@@ -146,7 +147,7 @@ class Run:
             precision=settings.precision,
             randomness=randomness,
             class_weights=class_weights(prepared, settings, device),
-            closing=1.0 if prepared.annotation.task == "instances" else 0.0,  # objects are chosen on the same images
+            closing=settling_time(prepared, self.recipe),
         )
 
     def _begin(self, state: State | None, *, overwrite: bool) -> None:
@@ -191,19 +192,6 @@ class Run:
         self._write("last.safetensors", scores)
         if event.best:
             self._write("best.safetensors", scores)
-
-    def _choose_objects(self) -> Iterator[ObjectsChosen]:
-        if self.prepared.annotation.task != "instances":
-            return
-        best = checkpoint.read(self.out / "best.safetensors", self.trainer.device)
-        chosen = choose_objects(Predictor(best), self.prepared.truths)
-        if chosen is None:
-            return
-        for name in ("best.safetensors", "last.safetensors"):
-            trained = checkpoint.read(self.out / name)
-            about = {**trained.provenance, "object_score": chosen.score, "object_images": chosen.images}
-            checkpoint.write(self.out / name, replace(trained, object_rule=chosen.rule, provenance=about))
-        yield chosen
 
     def _write(self, name: str, scores: Mapping[str, Any]) -> None:
         trained = self._trained(self.trainer.model, scores)

@@ -22,10 +22,12 @@ from ushape.recipe import Recipe
 from ushape.train.choose import ObjectsChosen, choose_objects, first_rule, spread
 from ushape.train.prepare import Prepared
 from ushape.train.temperature import Calibrated, PixelSample, sample_of
-from ushape.train.turned import FlipsChosen, affordable, choose_flips
+from ushape.train.turned import PASSES, FlipsChosen, affordable, choose_flips
 from ushape.train.validate import Truth, validated
 
 Settled = FlipsChosen | Calibrated | ObjectsChosen
+
+_CHOSEN = ("flips", "calibration", "object_score", "object_images")  # what a provenance says of it
 
 
 def settle(out: Path, prepared: Prepared, recipe: Recipe, *, steps: int, device: torch.device) -> Iterator[Settled]:
@@ -46,8 +48,19 @@ def settle(out: Path, prepared: Prepared, recipe: Recipe, *, steps: int, device:
     for name in ("best.safetensors", "last.safetensors"):
         trained = _with(replace(checkpoint.read(out / name), recipe=recipe), flips, calibrated)
         rule = objects.rule if objects else best.object_rule
-        checkpoint.write(out / name, replace(trained, object_rule=rule, provenance={**trained.provenance, **about}))
+        kept = {what: value for what, value in trained.provenance.items() if what not in _CHOSEN}
+        checkpoint.write(out / name, replace(trained, object_rule=rule, provenance={**kept, **about}))
     yield from (event for event in (flips, calibrated, objects) if event is not None)
+
+
+def settling_time(prepared: Prepared, recipe: Recipe) -> float:
+    """How long `settle` takes, flips that are only tried aside, in validations.
+
+    The temperature takes one, and objects another; eight each where flips are averaged; fewer of very many images.
+    """
+    seen, every = (sum(truth.classes.size for truth in of) for of in (spread(prepared.truths), prepared.truths))
+    times = 2 if prepared.annotation.task == "instances" else 1
+    return times * (PASSES if recipe.prediction.flips is True else 1) * seen / every if every else 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,6 @@ from ushape import checkpoint
 from ushape.atomic import output_error, remove_abandoned, write_whole
 from ushape.errors import CheckpointError
 from ushape.recipe import Recipe
-from ushape.train.choose import ObjectsChosen
 from ushape.train.diary import COLUMNS
 from ushape.train.diary import read as read_log
 from ushape.train.lock import NAME as LOCK
@@ -35,6 +34,7 @@ from ushape.train.prepare import prepare
 from ushape.train.resumption import settled
 from ushape.train.run import Run, with_precision
 from ushape.train.run_folder import FILES, STAGES, check_run_folder, claim
+from ushape.train.settle import Settled
 from ushape.train.state import BEFORE, NEWEST, WentBack, is_resumable
 
 
@@ -85,7 +85,7 @@ class StagedRun:
             self._lock.release()
             raise
 
-    def events(self) -> Iterator[Event | ObjectsChosen | StageBegun | WentBack]:
+    def events(self) -> Iterator[Event | Settled | StageBegun | WentBack]:
         """Train stage after stage; closing the iterator saves the state of the one under way."""
         with self._lock:
             while len(self._finished) < len(self.recipe.stages):
