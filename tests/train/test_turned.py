@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from ushape.train.turned import FlipsChosen, affordable, choose_flips
 
 
 def test_a_gain_on_all_images_is_kept():
-    chosen = choose_flips([0.9, 0.8, 0.7, 0.6], [0.911, 0.81, 0.71, 0.609], "Dice")
+    chosen = choose_flips([0.9, 0.8, 0.7, 0.6], [0.911, 0.81, 0.71, 0.609], list("abcd"), "Dice")
     assert chosen.kept and chosen.images == 4
     assert chosen.gain == pytest.approx(0.01)
     half = 3.182446 * 0.000816497 / 2  # Student's t of 3 degrees of freedom, deviation of the gains, root of 4
@@ -31,15 +32,24 @@ def test_a_gain_on_all_images_is_kept():
     ],
 )
 def test_what_is_small_uncertain_or_a_loss_is_left_out(without: list[float], with_flips: list[float]):
-    chosen = choose_flips(without, with_flips, "Dice")
+    chosen = choose_flips(without, with_flips, list("abcd"[: len(without)]), "Dice")
     assert not chosen.kept
     assert chosen.in_words().startswith("left out: ")
 
 
 def test_one_image_has_to_gain_more_and_those_without_a_score_say_nothing():
-    chosen = choose_flips([0.9, math.nan], [0.906, 0.3], "average precision of objects")
+    chosen = choose_flips([0.9, math.nan], [0.906, 0.3], ["a", "b"], "average precision of objects")
     assert (chosen.kept, chosen.images, chosen.interval) == (True, 1, None)
     assert chosen.in_words() == "kept: +0.0060 average precision of objects at 8 × the time"
+
+
+def test_images_of_one_group_count_as_one():
+    without, gains = [0.9, 0.8, 0.7, 0.6], np.array([0.004, 0.004, 0.004, 0.003])
+    alike, apart = (choose_flips(without, list(without + gains), list(groups), "Dice") for groups in ("aaaa", "abcd"))
+    assert (alike.kept, alike.images, alike.interval) == (False, 4, None)
+    assert apart.kept
+    pairs = choose_flips(without, list(without + gains), list("aabb"), "Dice")
+    assert pairs.images == 4 and pairs.gain == pytest.approx((0.004 + 0.0035) / 2)
 
 
 def test_what_was_not_tried_is_said():

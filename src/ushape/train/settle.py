@@ -81,7 +81,7 @@ def _settled(best: Trained, truths: Sequence[Truth], steps: int) -> tuple[FlipsC
     if not affordable(pixels, steps * training.batch * training.output_size**2):
         return FlipsChosen(False, measure, 0), plain.sample.fitted()
     turned = _tried(best, truths, flips=True)
-    chosen = choose_flips(plain.scores, turned.scores, measure)
+    chosen = choose_flips(plain.scores, turned.scores, [truth.group for truth in truths], measure)
     return chosen, (turned if chosen.kept else plain).sample.fitted()
 
 

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 PASSES = 8
 _LEAST_GAIN = 0.002  # of a score: less, nobody would see
-_LEAST_GAIN_OF_ONE = 0.005  # of a single image, which has no spread to tell luck from gain
+_LEAST_GAIN_OF_ONE = 0.005  # of a single group, which has no spread to tell luck from gain
 _SHARE_OF_TRAINING = 0.05
 _PASSES_OF_A_STEP = 3  # forward, and twice as much backward
 _PERCENTILE = 0.975
@@ -21,7 +21,8 @@ _PERCENTILE = 0.975
 class FlipsChosen:
     """Whether predictions average over flips, and why.
 
-    gain: in `measure`, mean over the images; None where they were not tried. interval: of the gain, 95 %; None of one.
+    gain: in `measure`, mean over the groups of images; None where they were not tried. interval: of the gain, 95 %;
+    None of one group.
     """
 
     kept: bool
@@ -50,18 +51,21 @@ def affordable(validation_pixels: int, trained_pixels: int) -> bool:
     return PASSES * validation_pixels <= _SHARE_OF_TRAINING * _PASSES_OF_A_STEP * trained_pixels
 
 
-def choose_flips(without: Sequence[float], with_flips: Sequence[float], measure: str) -> FlipsChosen:
+def choose_flips(
+    without: Sequence[float], with_flips: Sequence[float], groups: Sequence[str], measure: str
+) -> FlipsChosen:
     """Scores of the same images either way, NaN where undefined → kept where they gain more than the noise.
 
-    That is at least .002, with the whole 95 % interval of the mean of the differences above 0 (Student's t, images
-    taken for independent); of one image, at least .005.
+    That is at least .002, with the whole 95 % interval of the mean over groups above 0 (Student's t); of one group, at
+    least .005. Images of one group are alike: slices of one stack may all gain what another does not.
     """
-    gains = np.array(with_flips) - np.array(without)
-    gains = gains[~np.isnan(gains)]
+    of_images = np.array(with_flips) - np.array(without)
+    defined = ~np.isnan(of_images)
+    images, names = int(defined.sum()), np.array(groups)[defined]
+    gains = np.array([of_images[defined][names == name].mean() for name in np.unique(names)])
+    gain = float(gains.mean()) if images else 0.0
     if len(gains) < 2:
-        gain = float(gains.sum())
-        return FlipsChosen(gain >= _LEAST_GAIN_OF_ONE, measure, len(gains), gain)
-    gain = float(gains.mean())
+        return FlipsChosen(gain >= _LEAST_GAIN_OF_ONE, measure, images, gain)
     half = float(student.ppf(_PERCENTILE, len(gains) - 1)) * float(gains.std(ddof=1)) / math.sqrt(len(gains))
     kept = gain >= _LEAST_GAIN and gain - half > 0
-    return FlipsChosen(kept, measure, len(gains), gain, (gain - half, gain + half))
+    return FlipsChosen(kept, measure, images, gain, (gain - half, gain + half))
