@@ -68,8 +68,13 @@ def written(**expected: float) -> MaskWritten:
 
 def test_the_images_to_look_at_first_are_those_of_the_lowest_dice(capsys):
     say_trust([written(a=0.9), written(b_000=0.5, b_001=0.7), written(c=math.nan), written(d=0.95)])
-    assert capsys.readouterr().out == "  expected Dice 0.7625, lowest: b_000 0.5000, b_001 0.7000, a 0.9000\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "  expected Dice 0.7625, lowest: b_000 0.5000, b_001 0.7000, a 0.9000",
+        "  nothing but background in c",
+    ]
     say_trust([written(a=0.9)])
     assert capsys.readouterr().out == "  expected Dice 0.9000\n"
-    say_trust([written(c=math.nan)])
+    say_trust([written(c=math.nan), written(d=math.nan)])
+    assert capsys.readouterr().out == "  nothing but background in c, d\n"
+    say_trust([])
     assert capsys.readouterr().out == ""

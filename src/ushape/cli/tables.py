@@ -84,12 +84,14 @@ def say_proof(compared: Compared, *, err: bool = False) -> bool:
 
 def say_trust(written: Sequence[MaskWritten]) -> None:
     """The Dice that masks should have by the network's own probabilities, and the images to look at first."""
-    every = {name: dice for w in written for name, dice in w.expected_dice.items() if not math.isnan(dice)}
-    if not every:
-        return
-    lowest = sorted(every, key=lambda name: every[name])[:3]
-    named = ", lowest: " + ", ".join(f"{name} {_score(every[name])}" for name in lowest)
-    say(f"  expected Dice {_score(sum(every.values()) / len(every))}" + (named if len(every) > 1 else ""))
+    every = {name: dice for w in written for name, dice in w.expected_dice.items()}
+    sure = {name: dice for name, dice in every.items() if not math.isnan(dice)}
+    if sure:
+        lowest = sorted(sure, key=lambda name: sure[name])[:3]
+        named = ", lowest: " + ", ".join(f"{name} {_score(sure[name])}" for name in lowest)
+        say(f"  expected Dice {_score(sum(sure.values()) / len(sure))}" + (named if len(sure) > 1 else ""))
+    if empty := [name for name in every if name not in sure]:
+        say(f"  nothing but background in {listed(empty)}")
 
 
 def say_levels(levels: Levels) -> None:
