@@ -556,7 +556,7 @@ def test_a_full_disk(run, data, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_in_training(data, tmp_path, monkeypatch):
-    left, fsync = [4], os.fsync
+    left, fsync = [6], os.fsync
 
     def filling(file: int) -> None:
         left[0] -= 1
