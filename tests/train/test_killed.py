@@ -6,6 +6,7 @@ One process loads PyTorch and forks the trainings, so that a kill costs the trai
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import secrets
@@ -26,8 +27,8 @@ from ushape.train.diary import read as read_log
 
 Annotated = Callable[..., Path]
 
-# A line is a training: data, folder, recipe, seconds between its saves, and after how many it is killed. The answer is
-# its exit status; until it is waited for, its number is no other process's.
+# A line is a training: data, folder, recipe, seconds between its saves, and after how many it is killed, if it has not
+# ended by then. The answer is its exit status.
 FORKING = """
 import os, signal, sys, time
 from pathlib import Path
@@ -44,10 +45,15 @@ for line in sys.stdin:
         for _ in train_on(Path(data), Path(out), merged(Recipe(), read(recipe)), device=torch.device("cpu")):
             pass
         os._exit(0)
-    if kill_after:
-        time.sleep(float(kill_after))
+    end = time.monotonic() + float(kill_after)
+    ended, status = os.waitpid(process, os.WNOHANG)
+    while not ended and time.monotonic() < end:
+        time.sleep(0.005)
+        ended, status = os.waitpid(process, os.WNOHANG)
+    if not ended:
         os.kill(process, signal.SIGKILL)
-    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+        _, status = os.waitpid(process, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
@@ -59,11 +65,10 @@ class Trainings:
             [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def train(self, data: Path, out: Path, recipe: Path, *, save_every: float, kill_after: float | None = None) -> int:
+    def train(self, data: Path, out: Path, recipe: Path, *, save_every: float, kill_after: float = math.inf) -> int:
         """Begin or go on, for so many seconds or to the end; the exit status, negative for a signal."""
         assert self._forking.stdin is not None and self._forking.stdout is not None
-        kill = "" if kill_after is None else str(kill_after)
-        self._forking.stdin.write(f"{data}\t{out}\t{recipe}\t{save_every}\t{kill}\n")
+        self._forking.stdin.write(f"{data}\t{out}\t{recipe}\t{save_every}\t{kill_after}\n")
         self._forking.stdin.flush()
         return int(self._forking.stdout.readline())
 
@@ -118,12 +123,13 @@ def end_as_one_that_was_not(
     whole, moments, killed, number = contents(folder / "whole"), random.Random(seed), [], 0
     while len(killed) < kills:
         status, out, number = -signal.SIGKILL, folder / f"{number}", number + 1
+        seconds *= 0.9  # other work on the machine may have ended: else most would come to their end unharmed
         while status:
-            after = moments.uniform(0, seconds) if len(killed) < kills else None
+            after = moments.uniform(0, seconds) if len(killed) < kills else math.inf
             status = trainings.train(data, out, wanted, save_every=save_every, kill_after=after)
             told = f"seed {seed}, killed after {killed} s"
             assert status in (0, -signal.SIGKILL), f"{told}: it ended with {status}"
-            killed += [round(after or 0.0, 3)] if status else []
+            killed += [round(after, 3)] if status else []
         assert differences(contents(out), whole) == [], told
 
 
