@@ -19,7 +19,7 @@ import sys
 import numpy as np
 import torch
 from assignment import Assignment, Clock
-from torch.library import Library
+from torch import library
 
 # Where PyTorch and torchvision are builds of different kinds, torchvision finds no operators of its own, and is not
 # imported for want of these, which no network here calls.
@@ -28,7 +28,7 @@ try:
 except RuntimeError:
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
-    OPERATORS = Library("torchvision", "DEF")
+    OPERATORS = library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision  # noqa: F401
