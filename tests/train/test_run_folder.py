@@ -36,6 +36,13 @@ def test_what_an_earlier_training_left_is_kept_unless_told_otherwise(tmp_path: P
     check_run_folder(out, resume=False, overwrite=True)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_several_trainings_are_never_hidden_by_one(tmp_path: Path, overwrite: bool):
+    out = filled(tmp_path / "folds", "ensemble.json")
+    told = refusal(OutputError, out, overwrite=overwrite)
+    assert re.search(r"holds several trainings that answer together \(ensemble\.json\).* Choose another folder", told)
+
+
 @pytest.mark.parametrize(
     ("names", "resumable"),
     [

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ushape.atomic import output_error, remove_abandoned
+from ushape.checkpoint import ENSEMBLE
 from ushape.errors import CheckpointError, OutputError, RecipeError
 from ushape.train.lock import FolderLock, require_unlocked
 from ushape.train.state import BEFORE, NEWEST, is_resumable
@@ -28,6 +29,11 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise OutputError(f"{existing} is a file; give a folder for the results.")
     if not os.access(existing, os.W_OK):
         raise OutputError(f"Nothing can be written into {existing}: no permission. Choose another folder.")
+    if (out / ENSEMBLE).exists():
+        raise OutputError(
+            f"{out} holds several trainings that answer together ({ENSEMBLE}); one more in their place would hide them. "
+            "Choose another folder."
+        )
     require_unlocked(out)
     if not overwrite and not resume:
         _require_no_training(out)
