@@ -31,7 +31,7 @@ def check_run_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise OutputError(f"Nothing can be written into {existing}: no permission. Choose another folder.")
     if (out / ENSEMBLE).exists():
         raise OutputError(
-            f"{out} holds several trainings that answer together ({ENSEMBLE}); one more in their place would hide them. "
+            f"{out} holds several trainings that answer together ({ENSEMBLE}); one more would hide them. "
             "Choose another folder."
         )
     require_unlocked(out)
