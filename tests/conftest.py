@@ -19,6 +19,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _machine_of_one_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans do not measure this machine, which takes its time and chooses by it; tests/train/test_pace.py does."""
+    monkeypatch.setattr("ushape.train.plan.step_seconds", lambda *_: 1.0)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real labelled images; the test is skipped where it is absent."""

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 
 from ushape.data.augment import Augmentation
 from ushape.labels import Labels
-from ushape.recipe import ModelRecipe, Recipe, TrainingRecipe
+from ushape.recipe import DataRecipe, ModelRecipe, Recipe, TrainingRecipe
 from ushape.train.pace import step_seconds
+from ushape.train.plan import plan
+from ushape.train.prepare import look
 
 CPU = torch.device("cpu")
 CELLS = Labels(("background", "cell"), (0, 255))
@@ -28,3 +34,11 @@ def test_the_callers_random_numbers_are_left_as_they_were():
     torch.manual_seed(5)
     step_seconds(recipe(2), 1, CELLS, CPU)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_plan_measures_this_machine(annotated: Callable[..., Path]):
+    found, annotation, _ = look(annotated(*"abc"), DataRecipe(), 0)
+    tables = {"training": {"minutes": 1e-3}}  # in which enough steps of no width fit: the narrowest alone is measured
+    planned = plan(found, annotation, tables, CPU, pace=step_seconds)
+    assert planned.recipe.model.options["width"] == 16
+    assert re.match(r"16: about \d+ steps fit into 0.001 minutes here$", dict(planned.reasons)["width"])

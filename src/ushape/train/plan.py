@@ -44,17 +44,17 @@ class Plan:
 
 
 def plan(
-    found: Survey, annotation: Annotation, tables: Tables, device: torch.device, *, pace: Pace = step_seconds
+    found: Survey, annotation: Annotation, tables: Tables, device: torch.device, *, pace: Pace | None = None
 ) -> Plan:
     """The recipe that is trained: chosen for images and machine, and overruled by what the user's tables say.
 
-    pace: seconds of a training step; how wide the network is follows from it, where minutes are the budget.
-    RecipeError where a step needs more memory than there is.
+    pace: seconds of a training step, measured where left out; how wide the network is follows from it, where minutes
+    are the budget. RecipeError where a step needs more memory than there is.
     """
     name = tables.get("model", {}).get("name", Recipe().model.name)
     chosen = _chosen([*_of_network(name), *_of_images(found, annotation)], tables)
     channels = max(facts.colours for facts in found.images.values())
-    return _fitted(chosen, tables, _Machine(channels, annotation.labels, device, pace))
+    return _fitted(chosen, tables, _Machine(channels, annotation.labels, device, pace or step_seconds))
 
 
 def plan_for_images(found: Survey, annotation: Annotation, tables: Tables) -> Plan:
