@@ -21,6 +21,7 @@ ORDER = [
     "geometry",
     "atomic",
     "device",
+    "process_group",
     "labels",
     "intensity",
     "images",

@@ -132,3 +132,11 @@ def test_too_little_memory_can_be_mended(ushape, monkeypatch, error):
     result = ushape("check", "folder")
     assert result.exit_code == 2
     assert "The memory is used up. To train with less, lower batch or output_size" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["predict", "run", "images"], ["train", "data", "--out", "run", "--seeds", "2"]])
+def test_only_a_training_is_for_several_processes(ushape, monkeypatch, words):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    refused = ushape(*words)
+    assert refused.exit_code == 2 and "Start it without torchrun" in refused.stderr

@@ -31,9 +31,9 @@ def seconds_of_width(recipe: Recipe, *about: object) -> float:
     return recipe.model.options.get("width", 32) ** 2 / 100
 
 
-def planned(data: Path, tables: dict | None = None, device: torch.device = CPU, pace=seconds_of_width):
+def planned(data: Path, tables: dict | None = None, pace=seconds_of_width, processes: int = 1):
     found, annotation, _ = look(data, DataRecipe(), 0)
-    return plan(found, annotation, tables or {"training": {"steps": 9}}, device, pace=pace)
+    return plan(found, annotation, tables or {"training": {"steps": 9}}, CPU, pace=pace, processes=processes)
 
 
 def test_the_network_is_padded_and_normalised_and_says_why(annotated: Annotated):
@@ -51,6 +51,23 @@ def test_the_network_is_as_wide_as_minutes_allow(annotated: Annotated):
         assert "minutes here" in dict(found.reasons)["width"]
     asked = planned(data, {"model": {"options": {"width": 48}}, "training": {"minutes": 10}})
     assert asked.recipe.model.options["width"] == 48 and "width" not in dict(asked.reasons)
+
+
+def test_processes_share_a_batch_and_its_time(annotated: Annotated):
+    data, measured = annotated(*"abc"), []
+
+    def pace(recipe: Recipe, *about: object) -> float:
+        measured.append(recipe.training.batch)
+        return 1.0
+
+    minutes = {"training": {"minutes": 10}}
+    for processes, batch in [(1, 4), (2, 4), (3, 6), (8, 8)]:
+        found = planned(data, minutes, pace, processes)
+        assert found.recipe.training.batch == batch
+        assert set(measured) == {batch // processes} and ("batch" in dict(found.reasons)) == (batch != 4)
+        measured.clear()
+    with pytest.raises(RecipeError, match="3 processes cannot share batches of 4 patches alike"):
+        planned(data, {"training": {"batch": 4, "steps": 9}}, processes=3)
 
 
 def test_wider_networks_than_time_allows_are_not_measured(annotated: Annotated):

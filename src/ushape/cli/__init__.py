@@ -6,6 +6,7 @@ Exit status: 0 done, 2 the user can mend it, 130 interrupted, 1 a defect of usha
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 import sys
 import traceback
@@ -108,12 +109,15 @@ def _say_version(wanted: bool) -> None:
 
 @app.callback(no_args_is_help=True)
 def options(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
     """Train U-shaped networks on a few annotated images; segment images of any size with them."""
+    if ctx.invoked_subcommand != "train" and "WORLD_SIZE" in os.environ:
+        importlib.import_module("ushape.cli.together").require_one_process(f"{ctx.invoked_subcommand} is done by one")
 
 
 def main() -> None:

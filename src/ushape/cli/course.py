@@ -31,10 +31,10 @@ _SMOOTHING = 0.95  # of the loss that is shown
 _TOPICS = {FlipsChosen: "flips", Calibrated: "calibration", ObjectsChosen: "objects"}
 
 
-def planned(data: Path, said: Mapping[str, Any], device: torch.device) -> Recipe:
-    """The recipe for this folder and machine, each choice told with its reason."""
+def planned(data: Path, said: Mapping[str, Any], device: torch.device, processes: int = 1) -> Recipe:
+    """The recipe for this folder, machine and number of processes, each choice told with its reason."""
     found, annotation, parts = look(data, wanted_data(said), int(said.get("seed", 0)))
-    plan = chosen(found, annotation, said, device)
+    plan = chosen(found, annotation, said, device, processes=processes)
     say_facts([*found.summary(), *annotation.summary(), ("split", parts.rule), *plan_facts(plan)], err=True)
     say_faults(annotation.faults, err=True)
     return plan.recipe

@@ -30,10 +30,12 @@ from ushape.cli.repetition import repeat
 from ushape.cli.settings import must_stand_alone, tables
 from ushape.cli.tables import say_measures, say_scores
 from ushape.cli.text import say, say_facts, say_json
-from ushape.device import choose_device
+from ushape.cli.together import require_one_process, together
+from ushape.evaluate import Evaluation
 from ushape.predict.tiled import load
 from ushape.repetition import several_seeds
 from ushape.report.training import write_training_report
+from ushape.train.assistance import assist
 from ushape.train.run_folder import check_run_folder
 from ushape.train.session import resumed
 from ushape.train.stages import training
@@ -73,35 +75,43 @@ def train(
     flags = {"model": model, "width": width, "padding": padding, "task": task, "include": include}
     flags |= {"group_by": group_by, "ignore": ignore, "flips": flips, "seed": seed}
     flags |= {"until_flat": until_flat or None}
+    command = ctx.meta[COMMAND]
     if seeds is not None:
         alone = {"resume": resume, "tensorboard": tensorboard}
         must_stand_alone("--seeds", alone, "goes on by itself and logs each training in its folder")
+        require_one_process("--seeds trains one network after another")
         budgeted = with_a_budget(tables(recipe, flags), minutes, steps)
         repetition = several_seeds(data, out, budgeted, number=seeds, device=device, overwrite=overwrite)
-        repeat(repetition, ctx.meta[COMMAND], json=json)
+        repeat(repetition, command, json=json)
         return
-    place = choose_device(device)
-    if resume:
-        must_stand_alone(
-            "--resume", {**flags, "recipe": recipe, "overwrite": overwrite}, f"goes on with {out / 'recipe.toml'}"
+    with together(device) as (processes, place):
+        if not processes.leads:
+            assist(processes, place)
+            return
+        if resume:
+            given = {**flags, "recipe": recipe, "overwrite": overwrite}
+            must_stand_alone("--resume", given, f"goes on with {out / 'recipe.toml'}")
+            settled = resumed(out, minutes=minutes, steps=steps)
+        else:
+            budgeted = with_a_budget(tables(recipe, flags), minutes, steps)
+            check_run_folder(out, resume=False, overwrite=overwrite)  # now: to read a large folder takes its time
+            settled = planned(data, budgeted, place, processes.size)
+        run = training(
+            data,
+            out,
+            settled,
+            device=place,
+            resume=resume,
+            overwrite=overwrite,
+            tensorboard=tensorboard,
+            command=command,
+            processes=processes,
         )
-        settled = resumed(out, minutes=minutes, steps=steps)
-    else:
-        budgeted = with_a_budget(tables(recipe, flags), minutes, steps)
-        check_run_folder(out, resume=False, overwrite=overwrite)  # now: to read a large folder takes its time
-        settled = planned(data, budgeted, place)
-    run = training(
-        data,
-        out,
-        settled,
-        device=place,
-        resume=resume,
-        overwrite=overwrite,
-        tensorboard=tensorboard,
-        command=ctx.meta[COMMAND],
-    )
-    follow(run, shlex.join(["ushape", "train", str(data), "--out", str(out), "--resume"]))
-    evaluation = write_training_report(out, load(out, device=str(place)), run.prepared.truths)
+        follow(run, shlex.join(["ushape", "train", str(data), "--out", str(out), "--resume"]))
+    _say_results(out, write_training_report(out, load(out, device=str(place)), run.prepared.truths), json=json)
+
+
+def _say_results(out: Path, evaluation: Evaluation, *, json: bool) -> None:
     if json:
         scores = evaluation.to_dict()
         say_json({"run": str(out), **{name: str(path) for name, path in results(out)}, "scores": scores})

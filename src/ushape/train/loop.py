@@ -21,12 +21,14 @@ from ushape.data.patches import PatchSampler
 from ushape.device import Precision, autocast
 from ushape.errors import CheckpointError, RecipeError, TrainingError
 from ushape.models.segmenter import Segmenter
+from ushape.process_group import ALONE, ProcessGroup, lost_processes_named
 from ushape.recipe import TrainingRecipe
 from ushape.train.convolution_gradients import fast_gradients
 from ushape.train.freed_memory import keeping_freed_memory
 from ushape.train.losses import loss
 from ushape.train.optimiser import FALL, RunningMean, learning_rate, optimiser
 from ushape.train.randomness import Randomness
+from ushape.train.together import forward_of
 from ushape.train.validate import Validation
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
@@ -77,7 +79,8 @@ class Trainer:
     """A network in training: everything that changes from step to step, and the step.
 
     randomness: what dropout draws from. closing: what is made after the last validation and belongs to the minutes, as
-    a multiple of the time of a validation.
+    a multiple of the time of a validation. processes: those that train this network together, each with a Trainer made
+    alike; each computes its share of a batch, and the leader's clock is the clock of all.
     """
 
     def __init__(
@@ -90,12 +93,14 @@ class Trainer:
         randomness: Randomness | None = None,
         class_weights: Tensor | None = None,
         closing: float = 0.0,
+        processes: ProcessGroup = ALONE,
     ) -> None:
         if not recipe.minutes and not recipe.steps:
             raise RecipeError("Neither minutes nor steps are set, so the training has no end. Set one of them.")
         self.model, self.recipe, self.sampler = model, recipe, sampler
         self.precision, self.class_weights, self.closing = precision, class_weights, closing
         self.randomness = randomness or Randomness(0, model.device)
+        self.processes, self._forward = processes, forward_of(model, processes)
         self.optimiser = optimiser(model, recipe)
         self.mean = RunningMean(model, recipe.average)
         self.step, self.seconds, self.reserved_seconds, self.validating_seconds = 0, 0.0, 0.0, 0.0
@@ -128,7 +133,7 @@ class Trainer:
     def count(self) -> float:
         """Count the seconds since the last count as part of the training, and return them."""
         now = time.perf_counter()
-        taken, self._counted = now - self._counted, now
+        taken, self._counted = self.processes.agree(now - self._counted), now
         self.seconds += taken
         return taken
 
@@ -137,7 +142,7 @@ class Trainer:
         rate = learning_rate(self.recipe, self.progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
-        with self.randomness:
+        with self.randomness, lost_processes_named():
             value = self._step()
         self.mean.update(self.model)
         self.step += 1
@@ -145,16 +150,17 @@ class Trainer:
         return Stepped(self.step, self.seconds, self.progress, value, rate)
 
     def _step(self) -> float:
-        batch = self.sampler.draw()
+        batch, share = self.sampler.draw(), self.processes.share
         self.model.train()
         with autocast(batch.image.device, self.precision):
-            outputs = self.model.outputs(batch.image.contiguous(memory_format=torch.channels_last))
+            outputs = self._forward(share(batch.image).contiguous(memory_format=torch.channels_last))
         energy = loss(
             outputs,
-            batch.classes,
+            share(batch.classes),
             name=self.recipe.loss,
             class_weights=self.class_weights,
-            weights=batch.weights,
+            weights=None if batch.weights is None else share(batch.weights),
+            processes=self.processes,
         )
         value = float(energy.detach())
         self._check_finite("loss", value)
@@ -174,6 +180,23 @@ class Trainer:
             f"The {name} became {value} at step {self.step + 1}. The weights of the steps before are kept. Train again "
             f"with a learning rate below {self.recipe.learning_rate:g}{clip}."
         )
+
+    def take(self, score: float) -> tuple[bool, bool]:
+        """Note a validation's score, of which the leader's counts: whether it is the best, and whether from now on
+        the learning rate falls, as validation gains no more.
+        """
+        score = self.processes.agree(score)
+        best, taken = score > self.best, self.count()
+        self.best = max(score, self.best)
+        self.scores.append(score)
+        flat = _is_flat(self)
+        if flat:
+            self.end = self.budget_used / (1 - FALL)
+        self.validations = max(self.validations + 1, int(self.progress * _validations(self)))
+        self.validated_step = self.step
+        self.reserved_seconds = max(taken, self.reserved_seconds)  # never less: progress must not go back
+        self.validating_seconds += taken
+        return best, flat
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors and JSON from which `restore` goes on as if nothing had happened."""
@@ -231,13 +254,25 @@ def fit(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Iterator
 
     What comes next follows from the trainer alone, so that a resumed training makes a validation it had yet to make.
     """
+    for due in _moments(trainer):
+        yield _validated(trainer, validate(trainer)) if due else trainer.advance()
+
+
+def fit_along(trainer: Trainer) -> None:
+    """What `fit` is in the processes that do not lead: they step alike, and hear the score of each validation."""
+    for due in _moments(trainer):
+        if due:
+            trainer.take(math.nan)
+        else:
+            trainer.advance()
+
+
+def _moments(trainer: Trainer) -> Iterator[bool]:
+    """For all that is to be done, one after the other, whether it is a validation; else it is a step."""
     trainer.begin()
     with keeping_freed_memory():
-        while _validation_is_due(trainer) or trainer.progress < 1:
-            if _validation_is_due(trainer):
-                yield _validated(trainer, validate)
-            else:
-                yield trainer.advance()
+        while (due := _validation_is_due(trainer)) or trainer.progress < 1:
+            yield due
             trainer.count()  # what was done with the event: saving, above all
 
 
@@ -251,20 +286,8 @@ def _validation_is_due(trainer: Trainer) -> bool:
     return due and (affordable or trainer.recipe.steps > 0)  # steps, unlike minutes, are repeatable: no clock decides
 
 
-def _validated(trainer: Trainer, validate: Callable[[Trainer], Validation]) -> Validated:
-    scores = validate(trainer)
-    score = scores.score
-    best = score > trainer.best
-    taken = trainer.count()
-    trainer.best = max(score, trainer.best)
-    trainer.scores.append(score)
-    flat = _is_flat(trainer)
-    if flat:
-        trainer.end = trainer.budget_used / (1 - FALL)
-    trainer.validations = max(trainer.validations + 1, int(trainer.progress * _validations(trainer)))
-    trainer.validated_step = trainer.step
-    trainer.reserved_seconds = max(taken, trainer.reserved_seconds)  # never less: progress must not go back
-    trainer.validating_seconds += taken
+def _validated(trainer: Trainer, scores: Validation) -> Validated:
+    best, flat = trainer.take(scores.score)
     return Validated(trainer.step, trainer.seconds, best, scores, flat)
 
 

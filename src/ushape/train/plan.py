@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from ushape.device import free_bytes
 from ushape.errors import RecipeError
 from ushape.labels import Labels
 from ushape.models import MODELS, options_of
+from ushape.process_group import ProcessGroup
 from ushape.recipe import Recipe, merged
 from ushape.train.pace import step_seconds
 from ushape.train.step_memory import network, step_bytes
@@ -44,17 +46,25 @@ class Plan:
 
 
 def plan(
-    found: Survey, annotation: Annotation, tables: Tables, device: torch.device, *, pace: Pace | None = None
+    found: Survey,
+    annotation: Annotation,
+    tables: Tables,
+    device: torch.device,
+    *,
+    pace: Pace | None = None,
+    processes: int = 1,
 ) -> Plan:
     """The recipe that is trained: chosen for images and machine, and overruled by what the user's tables say.
 
     pace: seconds of a training step, measured where left out; how wide the network is follows from it, where minutes
-    are the budget. RecipeError where a step needs more memory than there is.
+    are the budget. processes: how many train together, each on its share of a batch. RecipeError where a step needs
+    more memory than there is, or the processes cannot share a batch alike.
     """
     name = tables.get("model", {}).get("name", Recipe().model.name)
-    chosen = _chosen([*_of_network(name), *_of_images(found, annotation)], tables)
+    chosen = _chosen([*_of_network(name), *_of_images(found, annotation), *_of_processes(processes)], tables)
+    ProcessGroup(size=processes).require_shares(chosen.recipe.training.batch)
     channels = max(facts.colours for facts in found.images.values())
-    return _fitted(chosen, tables, _Machine(channels, annotation.labels, device, pace or step_seconds))
+    return _fitted(chosen, tables, _Machine(channels, annotation.labels, device, pace or step_seconds, processes))
 
 
 def plan_for_images(found: Survey, annotation: Annotation, tables: Tables) -> Plan:
@@ -70,15 +80,21 @@ class _Machine:
     labels: Labels
     device: torch.device
     pace: Pace
+    processes: int
 
     def seconds(self, recipe: Recipe) -> float:
         """Of a training step."""
-        return self.pace(recipe, self.channels, self.labels, self.device)
+        return self.pace(self._of_one(recipe), self.channels, self.labels, self.device)
 
     def bytes(self, recipe: Recipe) -> int:
-        """That a training takes, at its largest stage."""
+        """That a training takes of one process, at its largest stage."""
+        recipe = self._of_one(recipe)
         stages = [recipe.of_stage(number) for number in range(len(recipe.stages))] or [recipe]
         return int(_WORKING_MEMORY * max(step_bytes(network(s, self.channels, self.labels), s) for s in stages))
+
+    def _of_one(self, recipe: Recipe) -> Recipe:
+        """With the share of a batch that one process has."""
+        return recipe.changed(training={"batch": recipe.training.batch // self.processes})
 
 
 _Choice = tuple[str, dict[str, dict[str, Any]], str]
@@ -116,6 +132,13 @@ def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
     if annotation.task == "instances":
         reason = "border weights of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
         yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
+
+
+def _of_processes(processes: int) -> Iterator[_Choice]:
+    """The smallest batch from the default up that the processes can share alike."""
+    batch = math.ceil(Recipe().training.batch / processes) * processes
+    if batch != Recipe().training.batch:
+        yield "batch", {"training": {"batch": batch}}, f"{batch} patches: as many for each of {processes} processes"
 
 
 def _overruled(chosen: Tables, tables: Tables) -> bool:

@@ -24,21 +24,21 @@ from ushape.atomic import remove_abandoned, write_whole
 from ushape.checkpoint import Trained
 from ushape.device import faster_precision
 from ushape.errors import TrainingError
-from ushape.models import build
 from ushape.models.segmenter import Segmenter
 from ushape.predict.tiled import Predictor
+from ushape.process_group import ALONE, ProcessGroup
 from ushape.recipe import Recipe
+from ushape.train.assistance import Assignment, hand_over
+from ushape.train.beginning import initialise, network_for, trainer_for
 from ushape.train.choose import first_rule
 from ushape.train.diary import Diary
-from ushape.train.initial import take_over, take_over_file
 from ushape.train.lock import FolderLock
 from ushape.train.loop import Event, Trainer, Validated, fit
 from ushape.train.prepare import Prepared, prepare
 from ushape.train.randomness import Randomness
 from ushape.train.resumption import fingerprint, require_same_images, settled
 from ushape.train.run_folder import check_run_folder, claim
-from ushape.train.sampling import class_weights, patch_sampler
-from ushape.train.settle import Settled, settle, settling_time
+from ushape.train.settle import Settled, settle
 from ushape.train.state import State, States, WentBack, is_resumable
 from ushape.train.validate import Validation, validated
 
@@ -52,6 +52,7 @@ class Run:
     `out` already holds a run and neither `resume` nor `overwrite` is said, or where another training is at work.
 
     prepared: the folder, where it has been read before. begin_with: a network whose weights this training begins with.
+    processes: those that train it together; this one leads, and the others `assist`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Run:
         command: str = "",
         prepared: Prepared | None = None,
         begin_with: Segmenter | None = None,
+        processes: ProcessGroup = ALONE,
     ) -> None:
         check_run_folder(out, resume=resume, overwrite=overwrite)
         self.out, self.command, self.data = out, command, data
@@ -77,7 +79,7 @@ class Run:
             self.prepared = prepared or prepare(data, self.recipe)
             self._rule = first_rule(self.prepared) if self.prepared.annotation.task == "instances" else None
             self._images = fingerprint(self.prepared)
-            self.trainer = self._trainer(device, begin_with, anew=state is None)
+            self.trainer = self._trainer(device, processes, begin_with, anew=state is None)
             self._evaluated = copy.deepcopy(self.trainer.model)
             self._diary = Diary(out, tensorboard=tensorboard)  # before anything is replaced: TensorBoard may be missing
             self._begin(state, overwrite=overwrite or resume)
@@ -124,31 +126,16 @@ class Run:
         remove_abandoned(self.out)
         return self._states.load()
 
-    def _trainer(self, device: torch.device, begin_with: Segmenter | None, *, anew: bool) -> Trainer:
-        settings, prepared = self.recipe.training, self.prepared
+    def _trainer(
+        self, device: torch.device, processes: ProcessGroup, begin_with: Segmenter | None, *, anew: bool
+    ) -> Trainer:
+        processes.require_shares(self.recipe.training.batch)
         randomness = Randomness(self.recipe.seed, device)
-        with randomness:
-            model = build(
-                self.recipe.model.name,
-                in_channels=prepared.intensity.channels,
-                classes=prepared.annotation.labels.classes,
-                **self.recipe.model.options,
-            )
-        if anew and begin_with is not None:
-            take_over(model, begin_with)
-        elif anew and settings.initial_weights:
-            take_over_file(model, Path(settings.initial_weights))
-        model = model.placed(device)
-        assert settings.precision != "auto"
-        return Trainer(
-            model,
-            settings,
-            patch_sampler(prepared, self.recipe, model.footprint, device),
-            precision=settings.precision,
-            randomness=randomness,
-            class_weights=class_weights(prepared, settings, device),
-            closing=settling_time(prepared, self.recipe),
-        )
+        model = network_for(self.prepared, self.recipe, randomness)
+        if anew:
+            initialise(model, self.recipe, begin_with)
+        processes.tell(Assignment(self.data, self.recipe).to_bytes())
+        return trainer_for(model, self.prepared, self.recipe, randomness, device, processes)
 
     def _begin(self, state: State | None, *, overwrite: bool) -> None:
         self._saved: tuple[int, int] | None = None  # step and validated step of the state on disk, or on its way there
@@ -159,6 +146,7 @@ class Run:
             require_same_images(json.loads(metadata["images"]), self._images)
             self.trainer.restore(tensors, metadata)
             self._saved = self._place
+        hand_over(self.trainer)
         self._saved_seconds, self._due = self.trainer.seconds, False
         write_whole(self.out / "recipe.toml", self.recipe.to_toml())
         self._diary.begin(*self._place)

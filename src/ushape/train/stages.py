@@ -24,6 +24,7 @@ import torch
 from ushape import checkpoint
 from ushape.atomic import output_error, remove_abandoned, write_whole
 from ushape.errors import CheckpointError
+from ushape.process_group import ALONE, ProcessGroup
 from ushape.recipe import Recipe
 from ushape.train.diary import COLUMNS
 from ushape.train.diary import read as read_log
@@ -62,10 +63,16 @@ class StagedRun:
         overwrite: bool = False,
         tensorboard: bool = False,
         command: str = "",
+        processes: ProcessGroup = ALONE,
     ) -> None:
         check_run_folder(out, resume=resume, overwrite=overwrite)
         self.data, self.out = data, out
-        self._options: dict[str, Any] = {"device": device, "tensorboard": tensorboard, "command": command}
+        self._options: dict[str, Any] = {
+            "device": device,
+            "tensorboard": tensorboard,
+            "command": command,
+            "processes": processes,
+        }
         self._lock = FolderLock(out)
         try:
             begun = resume and (out / STAGES).exists()  # else it was killed before there was anything to go on from
@@ -168,6 +175,7 @@ def training(
     overwrite: bool = False,
     tensorboard: bool = False,
     command: str = "",
+    processes: ProcessGroup = ALONE,
 ) -> Run | StagedRun:
     """The training that a recipe asks for: of one network, or of several stages."""
     kind = StagedRun if wanted.stages else Run
@@ -180,6 +188,7 @@ def training(
         overwrite=overwrite,
         tensorboard=tensorboard,
         command=command,
+        processes=processes,
     )
 
 
