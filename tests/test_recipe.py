@@ -160,7 +160,7 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_it_takes(tables: dict[st
         ({"training": {"validations": 0}}, "training.validations is 0; it takes 1 to 100,000."),
         ({"training": {"learning_rate": math.nan}}, "training.learning_rate is nan; it takes 0 to 100."),
         ({"training": {"learning_rate": math.inf}}, "training.learning_rate is inf; it takes 0 to 100."),
-        ({"data": {"validation_fraction": 0}}, "data.validation_fraction is 0.0; it takes 0.01 to 0.9."),
+        ({"data": {"validation_fraction": 1}}, "data.validation_fraction is 1.0; it takes 0 to 0.9."),
         ({"augmentation": {"scale": 9}}, "Augmentation got scale = 9.0; it takes 1 to 4"),
         ({"training": {"minutes": 5, "steps": 10}}, "Both minutes = 5 and steps = 10 are set; choose one."),
         ({"model": {"name": "unett"}}, "There is no model 'unett'; did you mean 'unet'?"),

@@ -38,7 +38,8 @@ class DataRecipe:
 
     include: comma-separated patterns of image names. group_by: a regular expression that finds what belongs together
     in a name. task: recognised from the masks where left out. ignored_values: mask values that count nowhere.
-    validation_fraction: share of the images, in whole groups, that is held back.
+    validation_fraction: share of the images, in whole groups, that is held back; 0 trains on all of them, and takes the
+    network of the last step, as there is nothing to choose one by.
     """
 
     include: str = "*"
@@ -284,7 +285,7 @@ def _check_ranges(recipe: Recipe) -> None:
         ("training.validations", training.validations, 1, 10**5),
         ("training.learning_rate", training.learning_rate, 0, 100),
         ("training.bias_rate", training.bias_rate, 0, 100),
-        ("data.validation_fraction", data.validation_fraction, 0.01, 0.9),
+        ("data.validation_fraction", data.validation_fraction, 0, 0.9),
     ]:
         if not least <= value <= most:
             raise RecipeError(f"{name} is {value:,}; it takes {least:,} to {most:,}.")

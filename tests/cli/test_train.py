@@ -63,6 +63,14 @@ def test_json_is_all_there_is_on_standard_output(ushape, cells, quick, tmp_path)
     assert about["scores"]["summary"]["images"] == 1
 
 
+def test_all_images_are_trained_on_where_that_is_asked_for(ushape, cells, quick, tmp_path):
+    result = ushape("train", cells, "--out", tmp_path / "run", *quick, "--all-images")
+    assert result.exit_code == 0, result.stderr
+    assert "The network, on images that it was trained on:" in result.stdout
+    assert "say nothing of other images" in " ".join(result.stderr.split()) and "best so far" not in result.stderr
+    assert merged(Recipe(), read(tmp_path / "run" / "recipe.toml")).data.validation_fraction == 0
+
+
 def test_flags_overrule_the_recipe_file(ushape, cells, tmp_path):
     file = tmp_path / "wishes.toml"
     file.write_text("seed = 5\n[model]\nwidth = 2\ndepth = 1\n[training]\nminutes = 9\nbatch = 2\n", encoding="utf-8")

@@ -82,6 +82,16 @@ def test_a_single_image_is_on_both_sides_and_the_rule_says_so() -> None:
     )
 
 
+def test_nothing_is_held_back_where_none_is_asked_for() -> None:
+    pairs = [pair(f"set{k}", f"set{k}") for k in range(10)]
+    parts = split(pairs, validation_fraction=0)
+    assert parts.training == tuple(pairs)
+    assert parts.validation == split(pairs).validation and not parts.held_back and split(pairs).held_back
+    scored = ", ".join(names(parts.validation))
+    assert parts.rule == f"all 10 images are trained on; the scores, of {scored}, say nothing of other images"
+    assert not split(pairs[:1]).held_back
+
+
 @pytest.mark.parametrize("grouped", [True, False])
 def test_every_class_is_in_training_where_that_can_be(grouped: bool) -> None:
     pairs = [pair(f"{k:02d}", f"g{k}" if grouped else "sequence") for k in range(10)]
@@ -121,9 +131,9 @@ def test_nothing_to_split() -> None:
         split([])
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.2, 20, float("nan")])
+@pytest.mark.parametrize("fraction", [1, -0.2, 20, float("nan")])
 def test_fractions_that_are_none(fraction: float) -> None:
-    with pytest.raises(RecipeError, match=r"a share between 0 and 1, such as 0\.2"):
+    with pytest.raises(RecipeError, match=r"a share from 0 up and below 1, such as 0\.2"):
         split([pair("a", "a"), pair("b", "b")], validation_fraction=fraction)
 
 

@@ -48,8 +48,8 @@ def folded(cells: Path) -> Folded:
 def seeded(cells: Path) -> Folded:
     """The same of trainings with two seeds."""
 
-    def begin(out: Path, *, data: Path = cells, **options: Any) -> Repetition:
-        alone = {**TABLES, "data": {"group_by": ".*"}}
+    def begin(out: Path, *, data: Path = cells, images: dict[str, Any] | None = None, **options: Any) -> Repetition:
+        alone = {**TABLES, "data": {"group_by": ".*", **(images or {})}}
         return several_seeds(data, out, alone, device="cpu", **{"number": 2, **options})
 
     return begin

@@ -17,6 +17,7 @@ from ushape.evaluate import RunEvaluation, Scored
 from ushape.images.simulated import write_folder
 from ushape.predict.tiled import load
 from ushape.repetition import InMember, MemberBegun, MemberEnded
+from ushape.repetition.crossvalidation import usual_number
 from ushape.train.continuation import train_on
 
 
@@ -167,6 +168,13 @@ def test_a_lost_training_is_told_by_its_fold(folded, tmp_path, monkeypatch):
     monkeypatch.setattr("ushape.repetition.member.train_on", losing)
     with pytest.raises(TrainingError, match="fold-2: The loss became nan at step 2"):
         run(folded(tmp_path / "out"))
+
+
+def test_fewer_groups_than_five_are_left_out_one_by_one(folded, tmp_path):
+    write_folder(tmp_path / "data", "cells", count=3, height_width=(48, 48), seed=2)
+    assert usual_number(folded(tmp_path / "six").found.pairs) == 5
+    three = folded(tmp_path / "three", data=tmp_path / "data", number=None)
+    assert [len(member.judged) for member in three.members] == [1, 1, 1]
 
 
 # What cannot be

@@ -31,6 +31,12 @@ def test_each_is_judged_on_what_its_own_split_holds_back_and_more_may_join(seede
         folded(tmp_path / "out")
 
 
+def test_of_images_that_were_trained_on_nothing_is_claimed(seeded, tmp_path):
+    all_images = seeded(tmp_path / "out", images={"validation_fraction": 0.0})
+    list(all_images.events())
+    assert "this says nothing of others" in " ".join(all_images.results().findings())
+
+
 def test_one_seed_is_no_repetition(seeded, tmp_path):
     with pytest.raises(RecipeError, match="1 seed cannot be averaged; give --seeds 2 or more"):
         seeded(tmp_path / "out", number=1)

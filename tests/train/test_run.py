@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from ushape import checkpoint
 from ushape.errors import CheckpointError, DataError, MissingExtra, OutputError, RecipeError, TrainingError, UshapeError
 from ushape.metrics.table import Row, Table
 from ushape.predict.tiled import load
-from ushape.recipe import ModelRecipe, Recipe, TrainingRecipe, merged, read
+from ushape.recipe import DataRecipe, ModelRecipe, Recipe, TrainingRecipe, merged, read
 from ushape.train import run as run_module
 from ushape.train.diary import read as read_log
 from ushape.train.lock import NAME as LOCK
@@ -359,6 +360,20 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(
     for name, step in [("best", 2), ("last", 5)]:
         found = tensors(tmp_path / "run" / f"{name}.safetensors")
         assert all(torch.equal(found[key], means[step][key]) for key in means[step])
+
+
+def test_where_nothing_is_held_back_the_last_network_is_the_result(
+    annotated: Annotated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    everything = replace(recipe(steps=3, validations=3), data=DataRecipe(validation_fraction=0.0))
+    running = run(annotated(*"abcde"), tmp_path / "run", everything)
+    assert len(running.prepared.examples) == 5
+    scores(monkeypatch, 0.2, 0.8, 0.5)
+    list(running.events())
+    assert same(tmp_path / "run" / "best.safetensors", tmp_path / "run" / "last.safetensors")
+    about = checkpoint.read(tmp_path / "run")
+    assert about.provenance["step"] == 3 and "say nothing of other images" in about.provenance["split"]
+    assert about.labels.temperature == 1  # which nobody could know
 
 
 def test_the_best_survives_a_resumption(annotated: Annotated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

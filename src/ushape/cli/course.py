@@ -102,7 +102,7 @@ class _Course:
         reached = f"Dice {scores.dice:.4f}{objects}"
         self._score = f"  {reached}"
         loss = "" if self._loss is None else f"  loss {self._loss:.3f}"
-        best = "  (best so far)" if event.best else ""
+        best = "  (best so far)" if event.best and self._run.prepared.split.held_back else ""
         self._bar.note(f"{clock(event.seconds)}  step {event.step}{loss}  validation {reached}{best}")
         if event.flat:
             self._bar.note("Validation gains no more: the learning rate falls, and then the training ends.")

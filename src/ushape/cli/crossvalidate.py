@@ -26,7 +26,7 @@ from ushape.cli.options import (
 from ushape.cli.repetition import repeat
 from ushape.cli.settings import tables
 from ushape.metrics.families import ABOUT, families_named
-from ushape.repetition.crossvalidation import DEFAULT_FOLDS, cross_validation
+from ushape.repetition.crossvalidation import MOST_FOLDS, cross_validation
 from ushape.train.session import with_budget
 
 
@@ -35,8 +35,9 @@ def crossvalidate(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for all trainings and the page.")],
     folds: Annotated[
-        int, typer.Option(help="Parts, each held back once; as many as there are groups leave one out.")
-    ] = DEFAULT_FOLDS,
+        int | None,
+        typer.Option(help=f"Parts, each held back once; {MOST_FOLDS}, or of fewer groups each, where left out."),
+    ] = None,
     minutes: Minutes = None,
     steps: Steps = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Which network; `ushape inspect` shows it.")] = None,

@@ -23,7 +23,9 @@ _PLACES = {
     "ignore": ("data", "ignored_values"),
     "flips": ("prediction", "flips"),
     "until_flat": ("training", "schedule"),
+    "all_images": ("data", "validation_fraction"),
 }
+_MEANS = {"until_flat": "until-flat", "all_images": 0.0}  # of flags that say no more than that they are given
 _OPTIONS_OF_MODEL = ("width", "padding")
 
 
@@ -49,7 +51,7 @@ def _value(flag: str, value: Any) -> Any:
     """What a flag's value is in a recipe."""
     if flag == "ignore":
         return mask_values(value)
-    return "until-flat" if flag == "until_flat" else value
+    return _MEANS.get(flag, value)
 
 
 def mask_values(text: str) -> list[int]:

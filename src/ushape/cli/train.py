@@ -65,6 +65,9 @@ def train(
         bool, typer.Option("--resume", help="Go on where RUN stopped; a budget is the new total.")
     ] = False,
     overwrite: Overwrite = False,
+    all_images: Annotated[
+        bool, typer.Option("--all-images", help="Hold none back: no honest score, and nothing left unlearned.")
+    ] = False,
     seeds: Annotated[
         int | None, typer.Option(help="Train so many, into RUN/seed-0 …; together they are an ensemble.")
     ] = None,
@@ -74,7 +77,7 @@ def train(
     """Train a network on a folder of images and masks. Ctrl-C keeps what is done; --resume goes on."""
     flags = {"model": model, "width": width, "padding": padding, "task": task, "include": include}
     flags |= {"group_by": group_by, "ignore": ignore, "flips": flips, "seed": seed}
-    flags |= {"until_flat": until_flat or None}
+    flags |= {"until_flat": until_flat or None, "all_images": all_images or None}
     command = ctx.meta[COMMAND]
     if seeds is not None:
         alone = {"resume": resume, "tensorboard": tensorboard}
@@ -108,15 +111,17 @@ def train(
             processes=processes,
         )
         follow(run, shlex.join(["ushape", "train", str(data), "--out", str(out), "--resume"]))
-    _say_results(out, write_training_report(out, load(out, device=str(place)), run.prepared.truths), json=json)
+    evaluation = write_training_report(out, load(out, device=str(place)), run.prepared.truths)
+    _say_results(out, evaluation, held_back=run.prepared.split.held_back, json=json)
 
 
-def _say_results(out: Path, evaluation: Evaluation, *, json: bool) -> None:
+def _say_results(out: Path, evaluation: Evaluation, *, held_back: bool, json: bool) -> None:
     if json:
         scores = evaluation.to_dict()
         say_json({"run": str(out), **{name: str(path) for name, path in results(out)}, "scores": scores})
         return
-    say("\nThe best network on the validation images:")
+    what = "The best network on the validation images" if held_back else "The network, on images that it was trained on"
+    say(f"\n{what}:")
     say_scores(evaluation.table.to_dict())
     for measures in evaluation.measures:
         say_measures(measures)

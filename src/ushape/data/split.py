@@ -14,6 +14,8 @@ from ushape.errors import DataError, RecipeError
 
 _TRIES = 64
 """Orders of the groups that are tried for one that leaves every class on both sides."""
+_WATCHED = 0.2
+"""Share of the images that is scored where all are trained on."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class Split:
     training: tuple[Pair, ...]
     validation: tuple[Pair, ...]
     rule: str
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the pairs to score on are not learned from; else their scores say nothing of other images."""
+        return not {pair.name for pair in self.training} & {pair.name for pair in self.validation}
 
 
 def split(
@@ -38,12 +45,15 @@ def split(
     a block is held back: the last one for seed 0, the one before for seed 1, and so on. At least one image is held
     back; a single image is trained on and scored on. counts: annotated pixels per class by pair name, the background
     first; then the first draw is taken that leaves every class in training, and best in validation too, and images
-    without any such pixel are on neither side.
+    without any such pixel are on neither side. With a fraction of 0 all are trained on, and a fifth of them, drawn by
+    the same rule, is scored on as well.
     """
     if not pairs:
         raise DataError("There are no annotated images to split. See what 'ushape check' says of the folder.")
-    if not 0 < validation_fraction < 1:
-        raise RecipeError(f"validation_fraction is {validation_fraction}; it is a share between 0 and 1, such as 0.2.")
+    if not 0 <= validation_fraction < 1:
+        raise RecipeError(
+            f"validation_fraction is {validation_fraction}; it is a share from 0 up and below 1, such as 0.2."
+        )
     every = sorted(pairs, key=lambda pair: (natural(pair.name), pair.name))
     ordered = tuple(pair for pair in every if counts is None or any(counts.get(pair.name, (1,))))
     left_out = [pair.name for pair in every if pair not in ordered]
@@ -54,12 +64,16 @@ def split(
         only = ordered[0].name
         rule = f"{only} is trained on and validated on: the score says nothing of other images{unseen}"
         return Split(ordered, ordered, rule)
-    wanted = min(max(1, round(validation_fraction * len(ordered))), len(ordered) - 1)
+    wanted = min(max(1, round((validation_fraction or _WATCHED) * len(ordered))), len(ordered) - 1)
     groups = _by_group(ordered)
     draws = _blocks(ordered, wanted, seed) if len(groups) == 1 else _draws(groups, wanted, seed)
     held = min(draws, key=lambda names: _classes_missing(ordered, names, counts))
-    training = tuple(pair for pair in ordered if pair.name not in held)
     validation = tuple(pair for pair in ordered if pair.name in held)
+    if not validation_fraction:
+        scored = listed([pair.name for pair in validation], most=6)
+        rule = f"all {len(ordered)} images are trained on; the scores, of {scored}, say nothing of other images{unseen}"
+        return Split(ordered, validation, rule)
+    training = tuple(pair for pair in ordered if pair.name not in held)
     return Split(training, validation, _rule(validation, len(groups), training) + unseen)
 
 

@@ -16,7 +16,7 @@ from ushape.repetition.beginning import Beginning, Tables
 from ushape.repetition.member import Member
 from ushape.repetition.repetition import Repetition
 
-DEFAULT_FOLDS = 5
+MOST_FOLDS = 5  # unless more are asked for
 
 
 def cross_validation(
@@ -24,7 +24,7 @@ def cross_validation(
     out: Path,
     tables: Tables,
     *,
-    number: int = DEFAULT_FOLDS,
+    number: int | None = None,
     families: Collection[FamilyName] | None = None,
     masks: bool = False,
     device: str | None = None,
@@ -33,13 +33,15 @@ def cross_validation(
     """The trainings fold-1, fold-2, … into `out`; an equal call goes on where one stopped.
 
     A training sees the images of all other folds: of these it holds some back itself, by its own split, to choose its
-    best network by. tables: a recipe's, with a budget. families, masks: as Repetition takes them.
+    best network by. number: of folds; where left out MOST_FOLDS, or of fewer groups as many, which leaves each out
+    once. tables: a recipe's, with a budget. families, masks: as Repetition takes them.
 
     All is checked before anything is trained or written: what `folds` refuses, DataError for a fold without which the
     masks of the others mean something else, and what a Repetition refuses.
     """
     begin = Beginning.of(data, out, tables, device=device, overwrite=overwrite)
     found, annotation = begin.found, begin.annotation
+    number = usual_number(found.pairs) if number is None else number
     parts = folds(found.pairs, number, counts=annotation.counts, class_names=annotation.labels.names, seed=begin.seed)
     held = {f"fold-{k}": part for k, part in enumerate(parts.parts, start=1)}
     divisions = {name: _division(found.pairs, part) for name, part in held.items()}
@@ -50,6 +52,12 @@ def cross_validation(
         for name, of in divisions.items()
     ]
     return Repetition(begin, plan, ledger, members, parts.rule, families=families, masks=masks, overwrite=overwrite)
+
+
+def usual_number(pairs: Collection[Pair]) -> int:
+    """Of folds, where nobody says how many: of one sequence its images are what can be held back, else whole groups."""
+    groups = len({pair.group for pair in pairs})
+    return max(2, min(MOST_FOLDS, groups if groups > 1 else len(pairs)))
 
 
 def _division(pairs: Collection[Pair], held: Collection[Pair]) -> Division:

@@ -73,8 +73,8 @@ class Repetition:
     trained is not trained again, what is scored is. `cross_validation` and `several_seeds` make one.
 
     families: scores beside those of pixels, as `Scoring` takes them. masks: also write each image's mask by the network
-    that is judged on it. RecipeError for scores that the classes do not have, OutputError for masks of several networks
-    that would be one file.
+    that is judged on it. held_back: whether no network learned from the images that it is judged on. RecipeError for
+    scores that the classes do not have, OutputError for masks of several networks that would be one file.
     """
 
     def __init__(
@@ -87,13 +87,14 @@ class Repetition:
         *,
         families: Collection[FamilyName] | None = None,
         masks: bool = False,
+        held_back: bool = True,
         overwrite: bool = False,
     ) -> None:
         self.data, self.out, self.device = begin.data, begin.out, begin.device
         self.found, self.annotation, self.plan = begin.found, begin.annotation, plan
         self.members, self.rule, self.masks = tuple(members), rule, masks
         self.families = None if families is None else tuple(families)
-        self._ledger, self._overwrite = ledger, overwrite
+        self._ledger, self._held_back, self._overwrite = ledger, held_back, overwrite
         for name in self.families or ():
             if name != "calibration":  # which any classes have
                 family(name, self.annotation.labels.names)
@@ -131,7 +132,8 @@ class Repetition:
         """Those of all members, once `events` has come to its end."""
         assert self._evaluation is not None, "the events have not come to their end"
         task = self.annotation.task
-        return Results.of(self.kind, self.rule, self.out, self.members, self._evaluation, task)
+        judged = self.members, self._evaluation
+        return Results.of(self.kind, self.rule, self.out, *judged, task, held_back=self._held_back)
 
     def predictor(self, member: Member) -> Predictor:
         """A member's best network."""

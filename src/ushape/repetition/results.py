@@ -48,7 +48,8 @@ class Judged:
 class Results:
     """evaluation: of every image by the network judged on it, as if one network had answered all.
 
-    rule: how the images were divided. primary: the score by which networks are compared.
+    rule: how the images were divided. primary: the score by which networks are compared. held_back: whether no network
+    learned from the images that it is judged on.
     """
 
     kind: str
@@ -56,9 +57,19 @@ class Results:
     evaluation: Evaluation
     members: tuple[Judged, ...]
     primary: str
+    held_back: bool = True
 
     @staticmethod
-    def of(kind: str, rule: str, out: Path, members: Sequence[Member], evaluation: Evaluation, task: Task) -> Results:
+    def of(
+        kind: str,
+        rule: str,
+        out: Path,
+        members: Sequence[Member],
+        evaluation: Evaluation,
+        task: Task,
+        *,
+        held_back: bool = True,
+    ) -> Results:
         """The evaluation's images are those of the members, one member's after another's."""
         scores = Scores.of(evaluation)
         judged, first = [], 0
@@ -69,7 +80,7 @@ class Results:
             judged.append(Judged(member.name, images, _means(images), int(last["step"]), float(last["seconds"])))
         assert first == len(scores.images)
         primary = scores.primary if task == "instances" else "dice"
-        return Results(kind, rule, evaluation, tuple(judged), primary)
+        return Results(kind, rule, evaluation, tuple(judged), primary, held_back)
 
     @property
     def shown(self) -> list[str]:
@@ -100,6 +111,11 @@ class Results:
         if self.kind == "cross-validation":
             yield (
                 f"Out of fold, {title} is {figure.mean:.3f}{interval}: {images}, each by the network that never saw it."
+            )
+        elif not self.held_back:
+            yield (
+                f"On images that were trained on, {title} is {figure.mean:.3f}{interval}: this says nothing of others. "
+                "`ushape crossvalidate` tells what to expect of them."
             )
         else:
             yield (

@@ -44,4 +44,5 @@ def several_seeds(
     plan, ledger = begin.planned("seeds", {name: tuple(p.name for p in of) for name, of in judged.items()})
     members = [Member(name, replace(plan.recipe, seed=seed), judged[name]) for name, seed in seeds.items()]
     rule = f"{number} seeds, each with a split of its own: {next(iter(splits.values())).rule}"
-    return Repetition(begin, plan, ledger, members, rule, families=families, overwrite=overwrite)
+    held_back = all(parts.held_back for parts in splits.values())
+    return Repetition(begin, plan, ledger, members, rule, families=families, held_back=held_back, overwrite=overwrite)

@@ -57,5 +57,6 @@ def trainer_for(
         randomness=randomness,
         class_weights=class_weights(prepared, settings, device),
         closing=settling_time(prepared, recipe),
+        judged=prepared.split.held_back,
         processes=processes,
     )

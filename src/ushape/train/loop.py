@@ -79,7 +79,8 @@ class Trainer:
     """A network in training: everything that changes from step to step, and the step.
 
     randomness: what dropout draws from. closing: what is made after the last validation and belongs to the minutes, as
-    a multiple of the time of a validation. processes: those that train this network together, each with a Trainer made
+    a multiple of the time of a validation. judged: whether validation tells networks apart; else each is better than
+    the one before. processes: those that train this network together, each with a Trainer made
     alike; each computes its share of a batch, and the leader's clock is the clock of all.
     """
 
@@ -93,12 +94,14 @@ class Trainer:
         randomness: Randomness | None = None,
         class_weights: Tensor | None = None,
         closing: float = 0.0,
+        judged: bool = True,
         processes: ProcessGroup = ALONE,
     ) -> None:
         if not recipe.minutes and not recipe.steps:
             raise RecipeError("Neither minutes nor steps are set, so the training has no end. Set one of them.")
         self.model, self.recipe, self.sampler = model, recipe, sampler
         self.precision, self.class_weights, self.closing = precision, class_weights, closing
+        self.judged = judged
         self.randomness = randomness or Randomness(0, model.device)
         self.processes, self._forward = processes, forward_of(model, processes)
         self.optimiser = optimiser(model, recipe)
@@ -186,7 +189,7 @@ class Trainer:
         the learning rate falls, as validation gains no more.
         """
         score = self.processes.agree(score)
-        best, taken = score > self.best, self.count()
+        best, taken = score > self.best or not self.judged, self.count()
         self.best = max(score, self.best)
         self.scores.append(score)
         flat = _is_flat(self)

@@ -1,7 +1,7 @@
 """After a training: what else its checkpoints hold is chosen on the validation images, by the best network.
 
 flips         where the recipe leaves them open (train/turned.py)
-temperature   fitted to what the network then answers (train/temperature.py)
+temperature   fitted to what the network then answers (train/temperature.py); not where all images are trained on
 object rule   where objects are told apart, for the probabilities at that temperature (train/choose.py)
 """
 
@@ -39,6 +39,8 @@ def settle(out: Path, prepared: Prepared, recipe: Recipe, *, steps: int, device:
     best = checkpoint.read(out / "best.safetensors", device)
     best = replace(best, recipe=recipe, object_rule=first_rule(prepared) if told_apart else None)
     flips, calibrated = _settled(best, spread(prepared.truths), steps)
+    if not prepared.split.held_back:  # what was learned from is answered with more confidence than it deserves
+        calibrated = None
     best = _with(best, flips, calibrated)
     objects = choose_objects(Predictor(best), prepared.truths) if told_apart else None
     about: dict[str, Any] = {}  # Any: JSON
