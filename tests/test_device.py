@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ushape import device as device_module
-from ushape.device import autocast, channels_last, choose_device, faster_precision
-from ushape.errors import RecipeError
+from ushape.device import autocast, channels_last, choose_device, faster_precision, lost_device_named
+from ushape.errors import RecipeError, TrainingError
 
 CPU = torch.device("cpu")
 
@@ -76,3 +76,11 @@ def test_channels_last_changes_the_layout_and_not_the_values():
     assert channels_last(convolution) is convolution
     assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(convolution.weight, before)
+
+
+def test_a_gpu_that_is_lost_is_no_defect_of_ours():
+    told = r"The GPU is lost: CUDA error: launch failure\. What was saved"
+    with pytest.raises(TrainingError, match=told), lost_device_named():
+        raise RuntimeError("CUDA error: launch failure\nCompile with ...")
+    with pytest.raises(RuntimeError, match="shapes"), lost_device_named():
+        raise RuntimeError("shapes differ")

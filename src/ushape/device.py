@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ushape.errors import RecipeError
+from ushape.errors import RecipeError, TrainingError
 
 Precision = Literal["float32", "bfloat16"]
 Module = TypeVar("Module", bound=nn.Module)
@@ -56,6 +57,21 @@ def free_bytes(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     told = [*_available(_MEMORY_OF_LINUX), *_available(_MEMORY_OF_CONTAINER)]
     return min(told, default=None)
+
+
+@contextmanager
+def lost_device_named() -> Iterator[None]:
+    """A context in which a GPU that computes no more is a TrainingError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "CUDA error" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise TrainingError(
+            f"The GPU is lost: {reason}. What was saved, a minute of work ago at most, is whole: go on with --resume, "
+            "here or on another --device."
+        ) from error
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

@@ -10,9 +10,11 @@ import sys
 import time
 
 import pytest
+import torch
 
 from ushape import checkpoint
 from ushape.recipe import Recipe, merged, read
+from ushape.train import gradients
 
 RESULTS = ("best.safetensors", "last.safetensors", "state.safetensors", "state-before.safetensors")
 RESULTS += ("recipe.toml", "log.csv", "report.html")
@@ -171,3 +173,18 @@ def test_ctrl_c_saves_says_how_to_go_on_and_resume_does(ushape, cells, tmp_path)
 
 def _log(run):
     return (run / "log.csv").read_text().splitlines() if (run / "log.csv").exists() else []
+
+
+def test_a_batch_that_memory_does_not_hold_is_told(ushape, cells, quick, tmp_path, monkeypatch):
+    loss = gradients.loss
+
+    def short(outputs, *arguments, **options):
+        if len(outputs[0]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss(outputs, *arguments, **options)
+
+    monkeypatch.setattr(gradients, "loss", short)
+    result = ushape("train", cells, "--out", tmp_path / "run", *quick)
+    assert result.exit_code == 0, result.stderr
+    told = "memory does not hold a batch: it is computed in"
+    assert " ".join(result.stderr.split()).count(told) == 1

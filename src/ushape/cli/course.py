@@ -78,6 +78,7 @@ class _Course:
     def __init__(self, bar: Bar, run: Run | StagedRun) -> None:
         self._bar, self._run = bar, run
         self._loss: float | None = None
+        self._parts = 1
         self._score = ""
 
     def show(self, event: Event | Settled | StageBegun | WentBack) -> None:
@@ -93,6 +94,10 @@ class _Course:
             self._bar.note(f"{_TOPICS[type(event)]}: {event.in_words()}")
             return
         if isinstance(event, Stepped):
+            if event.parts > self._parts:
+                self._parts = event.parts
+                how = f"in {event.parts} parts, whose gradients are averaged"
+                self._bar.note(f"The GPU's memory does not hold a batch: it is computed {how}.")
             before = event.loss if self._loss is None else self._loss
             self._loss = _SMOOTHING * before + (1 - _SMOOTHING) * event.loss
             self._bar.show(self._run.progress, f"step {event.step}  loss {self._loss:.3f}{self._score}")

@@ -18,17 +18,15 @@ import torch
 from torch import Tensor
 
 from ushape.data.patches import PatchSampler
-from ushape.device import Precision, autocast
+from ushape.device import Precision, lost_device_named
 from ushape.errors import CheckpointError, RecipeError, TrainingError
 from ushape.models.segmenter import Segmenter
 from ushape.process_group import ALONE, ProcessGroup, lost_processes_named
 from ushape.recipe import TrainingRecipe
-from ushape.train.convolution_gradients import fast_gradients
 from ushape.train.freed_memory import keeping_freed_memory
-from ushape.train.losses import loss
+from ushape.train.gradients import Gradients
 from ushape.train.optimiser import FALL, RunningMean, learning_rate, optimiser
 from ushape.train.randomness import Randomness
-from ushape.train.together import forward_of
 from ushape.train.validate import Validation
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
@@ -49,13 +47,14 @@ _COUNTERS = (
 
 @dataclass(frozen=True)
 class Stepped:
-    """One step of the optimiser. seconds: since the training began, pauses aside. progress: 0 … 1."""
+    """One step. seconds: since the training began, pauses aside. progress: 0 … 1. parts: of its batch, for memory."""
 
     step: int
     seconds: float
     progress: float
     loss: float
     learning_rate: float
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,9 @@ class Trainer:
         if not recipe.minutes and not recipe.steps:
             raise RecipeError("Neither minutes nor steps are set, so the training has no end. Set one of them.")
         self.model, self.recipe, self.sampler = model, recipe, sampler
-        self.precision, self.class_weights, self.closing = precision, class_weights, closing
-        self.judged = judged
+        self.precision, self.closing, self.judged, self.processes = precision, closing, judged, processes
         self.randomness = randomness or Randomness(0, model.device)
-        self.processes, self._forward = processes, forward_of(model, processes)
+        self.gradients = Gradients(model, recipe, precision=precision, class_weights=class_weights, processes=processes)
         self.optimiser = optimiser(model, recipe)
         self.mean = RunningMean(model, recipe.average)
         self.step, self.seconds, self.reserved_seconds, self.validating_seconds = 0, 0.0, 0.0, 0.0
@@ -145,30 +143,16 @@ class Trainer:
         rate = learning_rate(self.recipe, self.progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
-        with self.randomness, lost_processes_named():
+        with self.randomness, lost_processes_named(), lost_device_named():
             value = self._step()
         self.mean.update(self.model)
         self.step += 1
         self.count()
-        return Stepped(self.step, self.seconds, self.progress, value, rate)
+        return Stepped(self.step, self.seconds, self.progress, value, rate, self.gradients.parts)
 
     def _step(self) -> float:
-        batch, share = self.sampler.draw(), self.processes.share
-        self.model.train()
-        with autocast(batch.image.device, self.precision):
-            outputs = self._forward(share(batch.image).contiguous(memory_format=torch.channels_last))
-        energy = loss(
-            outputs,
-            share(batch.classes),
-            name=self.recipe.loss,
-            class_weights=self.class_weights,
-            weights=None if batch.weights is None else share(batch.weights),
-            processes=self.processes,
-        )
-        value = float(energy.detach())
+        value = self.gradients.find(self.sampler.draw())
         self._check_finite("loss", value)
-        with fast_gradients(batch.image.device):
-            energy.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
         self._check_finite("gradient", float(norm))
         self.optimiser.step()
