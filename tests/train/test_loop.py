@@ -407,9 +407,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_does_harm(monkeypatch: pyt
     running = trainer(clip=0.0)
     running.advance()
     before = {n: t.clone() for n, t in running.state()[0].items() if n.startswith(("model", "mean", "optimiser"))}
-    monkeypatch.setattr(
-        gradients, "loss", lambda outputs, *_, **__: outputs[0].square().sum().mul(0).sqrt()
-    )  # 0, slope ∞
+    monkeypatch.setattr(gradients, "loss", lambda outputs, *_, **__: outputs[0].square().sum().mul(0).sqrt())
     with pytest.raises(
         TrainingError, match=r"The gradient became (nan|inf) at step 2\..*, or with \[training\] clip = 1\."
     ):
