@@ -105,6 +105,16 @@ def test_the_law_holds_for_every_skip_with_batch_normalisation(padding, skip):
     require_equal(of_tiles(net, image, tiles), of_whole_image(net, image), tolerance=1e-10)
 
 
+@pytest.mark.parametrize(("reduction", "depth"), [(2, 1), (2, 3), (3, 2), (4, 2)])
+def test_the_law_holds_for_reduced_images(reduction, depth):
+    net = network(depth=depth, padding="same", reduction=reduction, normalisation="batch")
+    for shape in [(5, 3), (70, 45), (33, 97)]:
+        image = noise(*shape)
+        whole = of_whole_image(net, image)
+        for keep in [(16, 23), (48, 32), (1000, 1000)]:
+            require_equal(of_tiles(net, image, plan(shape, [net.footprint] * 2, keep)), whole, tolerance=1e-10)
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_off_the_pooling_grid_the_law_breaks(padding):
     net = network(depth=3, padding=padding)

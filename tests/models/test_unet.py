@@ -159,6 +159,25 @@ def test_dropout_also_reaches_the_copy_of_its_level_and_happens_in_training_only
     assert torch.equal(small(dropout=0.0, depth=2).train()(x), small(dropout=0.0, depth=2)(x))
 
 
+def test_a_reduced_network_sees_the_means_and_answers_at_full_size():
+    plain, reduced = small(depth=2, padding="same"), small(depth=2, padding="same", reduction=2)
+    reduced.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 1, 32, 48)
+    means = x.unfold(2, 2, 2).unfold(3, 2, 2).mean(dim=(-2, -1))
+    answer, coarse = reduced(x), plain(means)
+    assert answer.shape == (2, 2, 32, 48)
+    # Pixel centres: of each two answers, one lies a quarter of the way to the pixel before, one to the pixel after.
+    torch.testing.assert_close(answer[..., 4:12:2, 4], 0.75 * down(coarse, 2) + 0.25 * down(coarse, 1))
+    assert reduced.footprint.multiple == 2 * plain.footprint.multiple
+    assert reduced.footprint.margin >= 2 * (plain.footprint.margin - 4)
+    assert reduced.parameter_count == plain.parameter_count
+
+
+def down(coarse: Tensor, first: int) -> Tensor:
+    """Rows from `first` on, in the column that a column of even number is interpolated to."""
+    return (0.75 * coarse[..., 2] + 0.25 * coarse[..., 1])[..., first : first + 4]
+
+
 def test_skips_that_are_not_copied_save_half_of_each_first_convolution():
     copied = without_values().parameter_count
     added = without_values(skip="add").parameter_count
@@ -319,6 +338,9 @@ def test_an_illegal_size_is_refused_with_the_nearest_legal_ones():
         ({"dropout": -0.1}, r"dropout = -0\.1"),
         ({"dropout": float("nan")}, "dropout = nan"),
         ({"dropout": "half"}, "dropout = 'half'"),
+        ({"reduction": 0, "padding": "same"}, "reduction = 0; it takes whole numbers from 1 up"),
+        ({"reduction": 17, "padding": "same"}, "reduction = 17; it takes 1 to 16"),
+        ({"reduction": 2, "padding": "valid"}, "reduction = 2 and padding = 'valid'; it reduces with padding = 'same'"),
     ],
 )
 def test_values_that_cannot_be_are_refused_with_those_that_can(options, words):
