@@ -14,7 +14,7 @@ from ushape.errors import DataError, RecipeError
 
 _TRIES = 64
 """Orders of the groups that are tried for one that leaves every class on both sides."""
-_WATCHED = 0.2
+WATCHED = 0.2
 """Share of the images that is scored where all are trained on."""
 
 
@@ -64,7 +64,7 @@ def split(
         only = ordered[0].name
         rule = f"{only} is trained on and validated on: the score says nothing of other images{unseen}"
         return Split(ordered, ordered, rule)
-    wanted = min(max(1, round((validation_fraction or _WATCHED) * len(ordered))), len(ordered) - 1)
+    wanted = min(max(1, round((validation_fraction or WATCHED) * len(ordered))), len(ordered) - 1)
     groups = _by_group(ordered)
     draws = _blocks(ordered, wanted, seed) if len(groups) == 1 else _draws(groups, wanted, seed)
     held = min(draws, key=lambda names: _classes_missing(ordered, names, counts))

@@ -12,6 +12,7 @@ import torch
 
 from ushape.data.annotation import Annotation
 from ushape.data.folder import Survey
+from ushape.data.split import WATCHED
 from ushape.device import free_bytes
 from ushape.errors import RecipeError
 from ushape.labels import Labels
@@ -23,6 +24,7 @@ from ushape.train.step_memory import network, step_bytes
 
 _RARE = 0.1  # a foreground below this share of the pixels is looked for, or most patches would show none
 _ENOUGH_STEPS = 400  # of the default batch; docs/results.md has what fewer steps of a wider network were worth
+_LEAST_STEPS = 10  # with a validation after them; fewer are no training
 _WIDTHS = (1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)  # of the published width, the narrowest first
 _UNMEASURED_WIDTH = 32  # of the U-Net where steps are the budget: the same on every machine
 _WORKING_MEMORY = 1.5  # by which a process grows for each byte that a step holds
@@ -58,13 +60,16 @@ def plan(
 
     pace: seconds of a training step, measured where left out; how wide the network is follows from it, where minutes
     are the budget. processes: how many train together, each on its share of a batch. RecipeError where a step needs
-    more memory than there is, or the processes cannot share a batch alike.
+    more memory than there is, the minutes hold next to no step, or the processes cannot share a batch alike.
     """
     name = tables.get("model", {}).get("name", Recipe().model.name)
     chosen = _chosen([*_of_network(name), *_of_images(found, annotation), *_of_processes(processes)], tables)
     ProcessGroup(size=processes).require_shares(chosen.recipe.training.batch)
     channels = max(facts.colours for facts in found.images.values())
-    return _fitted(chosen, tables, _Machine(channels, annotation.labels, device, pace or step_seconds, processes))
+    pixels = sum(math.prod(facts.shape) for facts in found.images.values())
+    return _fitted(
+        chosen, tables, _Machine(channels, annotation.labels, device, pace or step_seconds, processes, pixels)
+    )
 
 
 def plan_for_images(found: Survey, annotation: Annotation, tables: Tables) -> Plan:
@@ -81,10 +86,16 @@ class _Machine:
     device: torch.device
     pace: Pace
     processes: int
+    pixels: int  # of all images
 
     def seconds(self, recipe: Recipe) -> float:
         """Of a training step."""
         return self.pace(self._of_one(recipe), self.channels, self.labels, self.device)
+
+    def validation_seconds(self, recipe: Recipe, step_seconds: float) -> float:
+        """Of a look at the images held back: the way there is a third of a step's way there and back."""
+        seen = self.pixels * (recipe.data.validation_fraction or WATCHED)
+        return step_seconds / 3 * seen / (recipe.training.batch * recipe.training.output_size**2)
 
     def bytes(self, recipe: Recipe) -> int:
         """That a training takes of one process, at its largest stage."""
@@ -205,7 +216,10 @@ def _widest_in_time(recipes: list[Recipe], machine: _Machine) -> tuple[Recipe, s
     minutes = recipes[0].training.minutes
     widest, steps = recipes[0], 0.0
     for recipe in recipes:
-        fit = 60 * minutes / machine.seconds(recipe)
+        seconds = machine.seconds(recipe)
+        fit = 60 * minutes / seconds
+        if not steps:
+            _require_time(minutes, seconds, machine.validation_seconds(recipe, seconds))
         if fit < _ENOUGH_STEPS and steps:
             missed = f"; of width {recipe.model.options['width']} only {fit:,.0f}"
             return widest, f"about {steps:,.0f} steps fit into {minutes:g} minutes here{missed}"
@@ -213,3 +227,13 @@ def _widest_in_time(recipes: list[Recipe], machine: _Machine) -> tuple[Recipe, s
         if fit < _ENOUGH_STEPS:
             break
     return widest, f"about {steps:,.0f} steps fit into {minutes:g} minutes here"
+
+
+def _require_time(minutes: float, step: float, validation: float) -> None:
+    """RecipeError where even the narrowest network would make next to no step, or have no time to be looked at."""
+    least = (_LEAST_STEPS * step + validation) / 60
+    if minutes < least:
+        raise RecipeError(
+            f"{minutes:g} minutes are too few: a step of the smallest network takes {step:.2g} s here, and a validation "
+            f"about {validation:.2g} s. Give at least {math.ceil(10 * least) / 10:g} minutes, or --steps."
+        )
