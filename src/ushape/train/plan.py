@@ -67,9 +67,8 @@ def plan(
     ProcessGroup(size=processes).require_shares(chosen.recipe.training.batch)
     channels = max(facts.colours for facts in found.images.values())
     pixels = sum(math.prod(facts.shape) for facts in found.images.values())
-    return _fitted(
-        chosen, tables, _Machine(channels, annotation.labels, device, pace or step_seconds, processes, pixels)
-    )
+    machine = _Machine(channels, annotation.labels, device, pace or step_seconds, processes, pixels)
+    return _fitted(chosen, tables, machine)
 
 
 def plan_for_images(found: Survey, annotation: Annotation, tables: Tables) -> Plan:
@@ -234,6 +233,6 @@ def _require_time(minutes: float, step: float, validation: float) -> None:
     least = (_LEAST_STEPS * step + validation) / 60
     if minutes < least:
         raise RecipeError(
-            f"{minutes:g} minutes are too few: a step of the smallest network takes {step:.2g} s here, and a validation "
+            f"{minutes:g} minutes are too few: a step of the smallest network takes {step:.2g} s here, a validation "
             f"about {validation:.2g} s. Give at least {math.ceil(10 * least) / 10:g} minutes, or --steps."
         )
