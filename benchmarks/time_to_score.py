@@ -7,7 +7,11 @@ scored by the same scorer from its mask files. One training at a time, methods i
 settings (contest/train_*.py say which, and from where) and each an environment of its own, DIR/venvs/NAME, installed
 when first needed as pip is set up; where that fails, the others go on. Data sets by name: isbi2012, drive,
 usiigaci_phc, acdc, dsb2018, sunnybrook_lv (contest/data_sets.py has the splits); any other name is a folder with train/
-and test/, which hold images/ and masks/ of PNG files, masks with class numbers.
+and test/, which hold images/ and masks/ of PNG files, masks with class numbers. What few images are worth:
+
+    python benchmarks/time_to_score.py DIR --data isbi2012@1=FOLDER isbi2012@3=FOLDER isbi2012@10=FOLDER --minutes 2
+
+trains on 1, 3 and 10 of them, and tests as ever.
 
 Interrupt it at any time: what is done is in DIR/results.json, and the same command goes on, what failed included; more
 data, minutes, methods and seeds may join. After each training DIR/results.md has the table; --show prints it, and

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contest.data_sets import DATA_SETS, IGNORED
+from contest.data_sets import IGNORED, known
 from contest.methods import METHODS, Method, python_of
 
 from ushape.errors import UshapeError
@@ -119,7 +119,7 @@ def _run(command: list[str], log: Path, threads: int, patience_s: float) -> None
 
 def _scores(name: str, masks: Path, truth: Path) -> dict[str, object]:
     """Mean Dice and IoU of the foreground over the test images, and the set's second score."""
-    data = DATA_SETS.get(name)
+    data = known(name)
     score = data.score if data else None
     families = [score[0]] if score and score[0] != "objects" else []
     semantic = evaluate_masks(masks, truth / "masks", ignored_values=[IGNORED], families=families, task="semantic")

@@ -2,6 +2,8 @@
 
     exported(name, folder, out)     → out/train/images, train/masks, test/images, test/masks and out/about.json
 
+A name may end in @N: then only N of the images to train on are kept, as far apart in the order of names as can be.
+
 Images become PNGs of 8 or 16 bits, one channel or three; masks hold class numbers, 255 where a test image counts
 nowhere. Where a set numbers its objects, test/objects holds them too.
 """
@@ -102,17 +104,32 @@ DATA_SETS = {
 }
 
 
+def known(name: str) -> DataSet | None:
+    """The set of this name, whatever follows an @; None of a folder that is laid out already."""
+    return DATA_SETS.get(name.partition("@")[0])
+
+
+def place_in_tables(name: str) -> tuple[int, int]:
+    """What sorts sets as they are listed here, and few images before many."""
+    name, _, most = name.partition("@")
+    return list(DATA_SETS).index(name) if name in DATA_SETS else len(DATA_SETS), int(most or 10**9)
+
+
 def exported(name: str, folder: Path, out: Path) -> None:
-    """Write the set's plain files, unless they are there; a set of another name must be laid out so already."""
+    """Write the set's plain files, unless they are there; a set of another name must be laid out so already.
+
+    FileNotFoundError or ValueError for what is not there, or fewer images than asked for.
+    """
     if (out / "about.json").exists():
         return
     partial = out.with_name(f"{out.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    if name in DATA_SETS:
-        files = list(_files(DATA_SETS[name], folder))
+    data, (_, _, most) = known(name), name.partition("@")
+    if data is not None:
+        files = list(_files(data, folder))
         if not files:
-            raise FileNotFoundError(f"{folder} holds no images of {name} ({DATA_SETS[name].images}).")
-        about = _written(DATA_SETS[name], files, partial)
+            raise FileNotFoundError(f"{folder} holds no images of {name} ({data.images}).")
+        about = _written(data, files, partial)
     else:
         missing = [part for part in ("train/images", "train/masks", "test/images", "test/masks")
                    if not any((folder / part).glob("*.png"))]  # fmt: skip
@@ -122,6 +139,8 @@ def exported(name: str, folder: Path, out: Path) -> None:
             )
         shutil.copytree(folder, partial)
         about = _described(partial)
+    if most:
+        about |= _thinned(partial / "train", int(most))
     (partial / "about.json").write_text(json.dumps(about, indent=1))
     partial.rename(out)
 
@@ -167,6 +186,18 @@ def _described(folder: Path) -> dict[str, object]:
     images = (folder / "train" / "images").glob("*.png")
     names = ["background", *(f"class {number}" for number in range(1, classes))]
     return {"classes": names, "channels": max(_pixels(i).shape[-1] for i in images), "split": "its own", **counts}
+
+
+def _thinned(train: Path, most: int) -> dict[str, object]:
+    """Leave so many images to train on, evenly chosen, and say how many there are."""
+    names = sorted(path.name for path in (train / "images").iterdir())
+    if not 1 <= most <= len(names):
+        raise ValueError(f"{most} of {len(names)} images to train on cannot be kept.")
+    kept = {names[(2 * k + 1) * len(names) // (2 * most)] for k in range(most)}
+    for name in set(names) - kept:
+        (train / "images" / name).unlink()
+        (train / "masks" / name).unlink()
+    return {"train": len(kept)}
 
 
 def _pixels(path: Path) -> NDArray[np.generic]:

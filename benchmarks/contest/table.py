@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from contest.data_sets import DATA_SETS
+from contest.data_sets import known, place_in_tables
 from contest.methods import ENVIRONMENTS, METHODS
 
 Outcome = Mapping[str, Any]  # Any: numbers and texts of one training, as results.json has them
@@ -55,7 +55,7 @@ def _scores(done: Sequence[Outcome]) -> str:
     titles = ["data", "minutes", "method", "seeds", "Dice", "second score", "steps", "Mpx/s", "training, s"]
     titles += ["preparation, s", "prediction, s", "notes"]
     lines = []
-    contests = sorted({(o["data"], o["minutes"]) for o in done}, key=lambda each: (_place(each[0]), each[1]))
+    contests = sorted({(o["data"], o["minutes"]) for o in done}, key=lambda each: (place_in_tables(each[0]), each[1]))
     for data, minutes in contests:
         entrants: dict[str, list[Outcome]] = {}
         for each in done:
@@ -69,7 +69,7 @@ def _scores(done: Sequence[Outcome]) -> str:
 
 
 def _row(outcomes: Sequence[Outcome], data: str, bold: str) -> str:
-    score = DATA_SETS[data].score if data in DATA_SETS else None
+    score = data_set.score if (data_set := known(data)) else None
     second = f"{_SECOND[score[1]]} {_spread(outcomes, 'second', '')}" if score else ""
     pixels = [o["steps"] * o["patches"] * 256**2 / 1e6 / o["training_s"] for o in outcomes]
     seconds = [f"{_mean(outcomes, name):.0f}" for name in ("training_s", "preparation_s", "prediction_s")]
@@ -90,10 +90,6 @@ def _number(value: float) -> str:
 
 def _mean(outcomes: Sequence[Outcome], name: str) -> float:
     return float(np.mean([o[name] for o in outcomes]))
-
-
-def _place(data: str) -> int:
-    return list(DATA_SETS).index(data) if data in DATA_SETS else len(DATA_SETS)
 
 
 def _table(titles: Sequence[str], lines: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from contest import assignment, methods
 from contest.cells import Cell, CellError, outcome, planned
-from contest.data_sets import IGNORED, exported
+from contest.data_sets import IGNORED, exported, place_in_tables
 from contest.methods import METHODS, Method, NotInstalledError, python_of
 from contest.table import markdown
 from PIL import Image
@@ -93,6 +93,23 @@ def test_a_folder_that_cannot_be_exported_is_told_why_and_leaves_nothing(tmp_pat
     ):
         exported("mine", tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_few_of_the_images_train_and_all_test(tmp_path: Path) -> None:
+    for name in ("00", "01", "02", "03", "04", "20", "21"):
+        for kind in ("images", "masks"):
+            save(tmp_path / "slices" / "train" / kind / f"{name}.png", np.eye(8) * 255)
+    for most, kept in [(1, ["02"]), (3, ["00", "02", "04"]), (5, ["00", "01", "02", "03", "04"])]:
+        out = tmp_path / f"out{most}"
+        exported(f"isbi2012@{most}", tmp_path / "slices", out)
+        for kind in ("images", "masks"):
+            assert sorted(path.stem for path in (out / "train" / kind).iterdir()) == kept
+        assert len(list((out / "test" / "images").iterdir())) == about(out)["test"] == 2
+        assert about(out)["train"] == most
+    with pytest.raises(ValueError, match="6 of 5 images to train on cannot be kept"):
+        exported("isbi2012@6", tmp_path / "slices", tmp_path / "none")
+    order = ["dsb2018", "isbi2012@10", "isbi2012", "mine", "isbi2012@3"]
+    assert sorted(order, key=place_in_tables) == ["isbi2012@3", "isbi2012@10", "isbi2012", "dsb2018", "mine"]
 
 
 def test_methods_take_turns_and_every_seed_is_a_whole_comparison() -> None:
