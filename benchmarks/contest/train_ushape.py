@@ -26,7 +26,7 @@ def main() -> None:
         "data": {"task": "semantic"},
         "training": {"minutes": assignment.seconds / 60, "steps": 0},
     }
-    found, annotation, _ = look(train, wanted_data(tables), assignment.seed)
+    found, annotation = look(train, wanted_data(tables))
     recipe = plan(found, annotation, tables, cpu).recipe
     course = training(train, run, recipe, device=cpu, overwrite=True)
 

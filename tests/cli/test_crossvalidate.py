@@ -79,7 +79,7 @@ def test_ctrl_c_leaves_what_the_same_command_goes_on_with(ushape, cells, least, 
     [
         (("--folds", "1"), "give --folds 2 or more"),
         (("--folds", "7"), "7 folds cannot be made of 6 groups"),
-        (("--group-by", "cells_00[0-2]|cells_"), "5 folds cannot be made of 4 groups, which stay whole"),
+        (("--folds", "5", "--group-by", "cells_00[0-2]|cells_"), "5 folds cannot be made of 4 groups, which stay"),
         (("--steps", "2", "--minutes", "1"), "choose one"),
         (("--steps", "0"), "does nothing"),
         (("--model", "unit"), "did you mean 'unet'?"),

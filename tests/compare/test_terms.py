@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def looked(cells):
-    return look(cells, DataRecipe(), 0)[:2]
+    return look(cells, DataRecipe())
 
 
 def planned(entrant, terms, looked):

@@ -37,7 +37,7 @@ def test_the_callers_random_numbers_are_left_as_they_were():
 
 
 def test_a_plan_measures_this_machine(annotated: Callable[..., Path]):
-    found, annotation, _ = look(annotated(*"abc"), DataRecipe(), 0)
+    found, annotation = look(annotated(*"abc"), DataRecipe())
     tables = {"training": {"minutes": 1e-3}}  # in which enough steps of no width fit: the narrowest alone is measured
     planned = plan(found, annotation, tables, CPU, pace=step_seconds)
     assert planned.recipe.model.options["width"] == 16

@@ -32,7 +32,7 @@ def seconds_of_width(recipe: Recipe, *about: object) -> float:
 
 
 def planned(data: Path, tables: dict | None = None, pace=seconds_of_width, processes: int = 1):
-    found, annotation, _ = look(data, DataRecipe(), 0)
+    found, annotation = look(data, DataRecipe())
     return plan(found, annotation, tables or {"training": {"steps": 9}}, CPU, pace=pace, processes=processes)
 
 
@@ -58,6 +58,15 @@ def test_minutes_that_hold_no_training_are_refused_with_those_that_do(annotated:
     with pytest.raises(RecipeError, match=r"0\.1 minutes are too few: a step .* takes 1 s here, .* least 0\.2 minutes"):
         planned(data, {"training": {"minutes": 0.1}}, pace=lambda *_: 1.0)
     assert planned(data, {"training": {"minutes": 0.2}}, pace=lambda *_: 1.0).recipe.training.minutes == 0.2
+
+
+@pytest.mark.parametrize(("names", "fraction"), [("a", 0.2), ("ab", 0), ("abcd", 0), ("abcde", 0.2)])
+def test_few_images_are_all_trained_on_unless_asked_otherwise(annotated: Annotated, names: str, fraction: float):
+    found = planned(annotated(*names))
+    assert found.recipe.data.validation_fraction == fraction
+    assert ("leaves each out once" in dict(found.reasons).get("split", "")) == (fraction == 0)
+    asked = planned(annotated(*names), {"data": {"validation_fraction": 0.3}, "training": {"steps": 9}})
+    assert asked.recipe.data.validation_fraction == 0.3 and "split" not in dict(asked.reasons)
 
 
 def test_processes_share_a_batch_and_its_time(annotated: Annotated):
@@ -167,8 +176,8 @@ def test_the_users_tables_overrule_the_plan(annotated: Annotated):
 
 
 def test_the_published_network_and_training_stay_what_they_are_on_any_machine(annotated: Annotated):
-    data = annotated(*"abc", numbered=True)
-    found, annotation, _ = look(data, DataRecipe(task="instances"), 0)
+    data = annotated(*"abcde", numbered=True)
+    found, annotation = look(data, DataRecipe(task="instances"))
     tables = {**read("unet-2015"), "data": {"task": "instances"}}
     settled = plan(found, annotation, tables, CPU)
     assert settled.reasons == ()  # nothing is left to choose
@@ -191,7 +200,7 @@ def test_of_a_recipe_that_says_less_the_rest_is_chosen(annotated: Annotated):
 
 def test_objects_that_are_told_apart_have_border_weights_and_say_why(annotated: Annotated):
     data = annotated(*"abc", numbered=True)
-    found, annotation, _ = look(data, DataRecipe(task="instances"), 0)
+    found, annotation = look(data, DataRecipe(task="instances"))
     settled = plan(found, annotation, {}, CPU)
     assert settled.recipe.training.border_weights == "unet-2015"
     assert any("U-Net 2015: pixels between objects that nearly touch" in reason for _, reason in settled.reasons)

@@ -645,7 +645,7 @@ def test_a_run_resumes_in_the_precision_it_chose(annotated: Annotated, tmp_path:
 def test_balanced_classes_weigh_the_same_in_all(annotated: Annotated, tmp_path: Path):
     running = run(annotated(*"abcde"), tmp_path / "run", recipe(class_weights="balanced"))
     counts = sum(torch.bincount(e.classes.flatten(), minlength=2) for e in running.prepared.examples)
-    weights = running.trainer.class_weights
+    weights = running.trainer.gradients.class_weights
     assert weights is not None
     assert float(weights[0] * counts[0]) == pytest.approx(float(weights[1] * counts[1]))
     assert float((weights * counts).sum() / counts.sum()) == pytest.approx(1)

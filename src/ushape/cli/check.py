@@ -15,12 +15,11 @@ from ushape.cli.settings import flags_in_words, must_be_free, tables
 from ushape.cli.text import say, say_facts, say_faults, say_json
 from ushape.data.annotation import annotate
 from ushape.data.folder import survey
-from ushape.data.split import split
 from ushape.device import choose_device
 from ushape.recipe import Recipe
 from ushape.report.preview import write_augmented, write_weights
 from ushape.train.plan import plan
-from ushape.train.prepare import prepare
+from ushape.train.prepare import prepare, split_for
 from ushape.train.session import wanted_data, with_budget
 
 
@@ -58,9 +57,8 @@ def check(
     facts = found.summary()
     about: dict[str, Any] = {"trainable": trainable, "layout": found.layout, "images": len(found.pairs)}
     if trainable:
-        fraction, number = wanted.validation_fraction, int(said.get("seed", 0))
-        parts = split(found.pairs, validation_fraction=fraction, seed=number, counts=annotation.counts)
         planned = plan(found, annotation, said, choose_device(device))
+        parts = split_for(found, annotation, planned.recipe)
         facts += [*annotation.summary(), ("split", parts.rule), *plan_facts(planned)]
         about |= {
             "labels": asdict(annotation.labels),

@@ -18,7 +18,7 @@ from ushape.recipe import Recipe
 from ushape.train.choose import ObjectsChosen
 from ushape.train.loop import Event, Stepped
 from ushape.train.plan import plan as chosen
-from ushape.train.prepare import look
+from ushape.train.prepare import look, split_for
 from ushape.train.run import Run
 from ushape.train.session import wanted_data, with_budget
 from ushape.train.settle import Settled
@@ -33,8 +33,9 @@ _TOPICS = {FlipsChosen: "flips", Calibrated: "calibration", ObjectsChosen: "obje
 
 def planned(data: Path, said: Mapping[str, Any], device: torch.device, processes: int = 1) -> Recipe:
     """The recipe for this folder, machine and number of processes, each choice told with its reason."""
-    found, annotation, parts = look(data, wanted_data(said), int(said.get("seed", 0)))
+    found, annotation = look(data, wanted_data(said))
     plan = chosen(found, annotation, said, device, processes=processes)
+    parts = split_for(found, annotation, plan.recipe)
     say_facts([*found.summary(), *annotation.summary(), ("split", parts.rule), *plan_facts(plan)], err=True)
     say_faults(annotation.faults, err=True)
     return plan.recipe

@@ -37,6 +37,7 @@ from ushape.compare.outcome import Outcome
 from ushape.compare.results import FIGURES, IMAGES, REPORT, Results
 from ushape.compare.terms import Terms, recipe_for
 from ushape.data.folder import Survey
+from ushape.data.split import split
 from ushape.device import Precision, choose_device, faster_precision
 from ushape.errors import DataError, RecipeError, SizeError
 from ushape.images.source import open_image
@@ -111,7 +112,8 @@ class Comparison:
         self.device = choose_device(device)
         self._overwrite = overwrite
         self._before = Ledger.read(out) if (out / LEDGER).exists() and not overwrite else None
-        self.found, self.annotation, drawn = look(data, terms.data, terms.first_seed)
+        self.found, self.annotation = look(data, terms.data)
+        drawn = split(self.found.pairs, seed=terms.first_seed, counts=self.annotation.counts)
         self.division = divided(self.found.pairs, terms.test, drawn)
         self.recipes, self.costs = self._planned()
         self._ledger = self._described()
@@ -163,7 +165,7 @@ class Comparison:
     def _planned(self) -> tuple[dict[str, Recipe], dict[str, Cost]]:
         """Recipe and cost of each entrant; RecipeError with what is wrong with each that cannot be."""
         data = replace(self.terms.data, include=self.division.include, task=self.annotation.task)
-        found, annotation, _ = look(self.data, data, self.terms.first_seed)
+        found, annotation = look(self.data, data)
         if annotation.labels != self.annotation.labels:
             raise DataError(
                 f"The images to train on show {', '.join(annotation.labels.names)}, but with those to score on there "

@@ -43,17 +43,12 @@ class Beginning:
         check_place(out, overwrite=overwrite, ledger=ENSEMBLE, kind="cross-validation or training with several seeds")
         place = choose_device(device)
         before = Ledger.read(out) if (out / ENSEMBLE).exists() and not overwrite else None
-        found, annotation, _ = look(data, wanted_data(tables), int(tables.get("seed", 0)))
+        found, annotation = look(data, wanted_data(tables))
         return Beginning(data, out, tables, place, found, annotation, before)
 
     @property
     def seed(self) -> int:
         return int(self.tables.get("seed", 0))
-
-    @property
-    def fraction(self) -> float:
-        """Share of the images that each training holds back."""
-        return wanted_data(self.tables).validation_fraction
 
     def planned(self, kind: Kind, judged: Mapping[str, tuple[str, ...]]) -> tuple[Plan, Ledger]:
         """The recipe of all, and the ledger to keep; CheckpointError where another was begun in this folder.

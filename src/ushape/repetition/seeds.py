@@ -13,6 +13,7 @@ from ushape.metrics.families import FamilyName
 from ushape.repetition.beginning import Beginning, Tables
 from ushape.repetition.member import Member
 from ushape.repetition.repetition import Repetition
+from ushape.train.plan import plan_for_images
 
 
 def several_seeds(
@@ -35,7 +36,7 @@ def several_seeds(
         raise RecipeError(f"{counted(number, 'seed')} cannot be averaged; give --seeds 2 or more, or leave it out.")
     begin = Beginning.of(data, out, tables, device=device, overwrite=overwrite)
     pairs, counts = begin.found.pairs, begin.annotation.counts
-    fraction = begin.fraction
+    fraction = plan_for_images(begin.found, begin.annotation, tables).recipe.data.validation_fraction
     seeds = {f"seed-{seed}": seed for seed in range(begin.seed, begin.seed + number)}
     splits = {
         name: split(pairs, validation_fraction=fraction, seed=seed, counts=counts) for name, seed in seeds.items()

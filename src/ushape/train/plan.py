@@ -24,6 +24,7 @@ from ushape.train.step_memory import network, step_bytes
 
 _RARE = 0.1  # a foreground below this share of the pixels is looked for, or most patches would show none
 _ENOUGH_STEPS = 400  # of the default batch; docs/results.md has what fewer steps of a wider network were worth
+_ENOUGH_IMAGES = 5  # to hold one back; docs/results.md has what that cost of three
 _LEAST_STEPS = 10  # with a validation after them; fewer are no training
 _WIDTHS = (1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)  # of the published width, the narrowest first
 _UNMEASURED_WIDTH = 32  # of the U-Net where steps are the budget: the same on every machine
@@ -32,6 +33,10 @@ _WORKING_MEMORY = 1.5  # by which a process grows for each byte that a step hold
 _PADDED = (
     "padding and batch normalisation, which are not as published: unpadded patches spend half of the time on context, "
     "and normalised networks need fewer steps"
+)
+_FEW = (
+    "fewer than five images are all trained on: to hold one back costs more than it tells. `ushape crossvalidate` "
+    "leaves each out once, and says what to expect of others"
 )
 _NORMALISED = "batch normalisation, which is not as published: normalised networks need fewer steps"
 
@@ -131,6 +136,8 @@ def _of_network(name: str) -> Iterator[_Choice]:
 
 def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
     """What is chosen for the images otherwise than by the general default, and why."""
+    if 1 < len(found.pairs) < _ENOUGH_IMAGES:
+        yield "split", {"data": {"validation_fraction": 0.0}}, _FEW
     shortest = min(min(facts.shape) for facts in found.images.values())
     if shortest < Recipe().training.output_size:
         side = max(64, shortest // 16 * 16)

@@ -34,19 +34,25 @@ class Prepared:
     truths: tuple[Truth, ...]
 
 
-def look(root: Path, data: DataRecipe, seed: int) -> tuple[Survey, Annotation, Split]:
-    """What is in the folder, what its masks mean, and how it is split; DataError lists every fault at once."""
+def look(root: Path, data: DataRecipe) -> tuple[Survey, Annotation]:
+    """What is in the folder, and what its masks mean; DataError lists every fault at once."""
     found = survey(root, include=data.include, group_by=data.group_by or None)
     task = None if data.task == "auto" else data.task
     annotation = annotate(found, task=task, ignored_values=data.ignored_values)
     annotation.require()
-    fraction = data.validation_fraction
-    return found, annotation, split(found.pairs, validation_fraction=fraction, seed=seed, counts=annotation.counts)
+    return found, annotation
+
+
+def split_for(found: Survey, annotation: Annotation, recipe: Recipe) -> Split:
+    """The images that a recipe trains on, and those that it scores on."""
+    fraction = recipe.data.validation_fraction
+    return split(found.pairs, validation_fraction=fraction, seed=recipe.seed, counts=annotation.counts)
 
 
 def prepare(root: Path, recipe: Recipe) -> Prepared:
     """Read everything. Intensity is fitted on the training images alone."""
-    found, annotation, parts = look(root, recipe.data, recipe.seed)
+    found, annotation = look(root, recipe.data)
+    parts = split_for(found, annotation, recipe)
     images = {pair.name: _pixels(pair) for pair in parts.training}
     intensity = Intensity.fit(list(images.values()))
     _check_fit(parts.validation, intensity)

@@ -41,7 +41,7 @@ def train(
         settled = resumed(out, minutes=minutes, steps=steps)
     else:
         tables = with_budget(read(Path(recipe)) if isinstance(recipe, str | Path) else recipe or {}, minutes, steps)
-        found, annotation, _ = look(data, wanted_data(tables), int(tables.get("seed", 0)))
+        found, annotation = look(data, wanted_data(tables))
         settled = plan(found, annotation, tables, place).recipe
     for _ in training(data, out, settled, device=place, resume=resume, overwrite=overwrite).events():
         pass
