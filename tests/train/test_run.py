@@ -649,7 +649,7 @@ def test_balanced_classes_weigh_the_same_in_all(annotated: Annotated, tmp_path: 
     assert weights is not None
     assert float(weights[0] * counts[0]) == pytest.approx(float(weights[1] * counts[1]))
     assert float((weights * counts).sum() / counts.sum()) == pytest.approx(1)
-    assert run(annotated(*"abcde"), tmp_path / "other").trainer.class_weights is None
+    assert run(annotated(*"abcde"), tmp_path / "other").trainer.gradients.class_weights is None
     assert len(of_training(running.events())) == 9
 
 
