@@ -48,6 +48,17 @@ def test_every_fold_is_trained_scored_and_shown_and_all_together_predict(ushape,
     assert one.exit_code == 2 and "holds several networks, but one is asked for" in one.stderr
 
 
+def test_what_more_images_would_bring_is_told(ushape, cells, least, tmp_path):
+    out = tmp_path / "out"
+    result = ushape("crossvalidate", cells, "--out", out, "--learning-curve", "--group-by", ".*", *least)
+    assert result.exit_code == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    assert "images to train on" in text and "95 % interval" not in text
+    assert str(out / "images-5") in result.stdout
+    refused = ushape("crossvalidate", cells, "--out", out, "--learning-curve", "--folds", "3", *least)
+    assert refused.exit_code == 2 and "leave out --folds" in refused.stderr
+
+
 def test_several_seeds_are_trained_and_kept_together(ushape, cells, least, tmp_path):
     result = ushape("train", cells, "--out", tmp_path / "out", "--seeds", "2", *least)
     assert result.exit_code == 0, result.stderr

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ushape.images.simulated import write_folder
-from ushape.repetition import Repetition, cross_validation, several_seeds
+from ushape.repetition import Repetition, cross_validation, learning_curve, several_seeds
 
 TABLES = {
     "model": {"name": "unet", "options": {"width": 2, "depth": 1, "padding": "same"}},
@@ -51,6 +51,16 @@ def seeded(cells: Path) -> Folded:
     def begin(out: Path, *, data: Path = cells, images: dict[str, Any] | None = None, **options: Any) -> Repetition:
         alone = {**TABLES, "data": {"group_by": ".*", **(images or {})}}
         return several_seeds(data, out, alone, device="cpu", **{"number": 2, **options})
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def curve(cells: Path) -> Folded:
+    """The same of a learning curve; group_by: an image a group."""
+
+    def begin(out: Path, *, data: Path = cells, group_by: str = ".*") -> Repetition:
+        return learning_curve(data, out, {**TABLES, "data": {"group_by": group_by}}, device="cpu")
 
     return begin
 

@@ -24,9 +24,10 @@ from ushape.cli.options import (
     Width,
 )
 from ushape.cli.repetition import repeat
-from ushape.cli.settings import tables
+from ushape.cli.settings import must_stand_alone, tables
 from ushape.metrics.families import ABOUT, families_named
 from ushape.repetition.crossvalidation import MOST_FOLDS, cross_validation
+from ushape.repetition.learning_curve import learning_curve
 from ushape.train.session import with_budget
 
 
@@ -55,6 +56,10 @@ def crossvalidate(
     masks: Annotated[
         bool, typer.Option("--masks", help="Also DIR/out-of-fold: each image's mask by the network that never saw it.")
     ] = False,
+    curve: Annotated[
+        bool,
+        typer.Option("--learning-curve", help="In place of folds, growing parts: what would more images bring?"),
+    ] = False,
     device: Device = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -65,10 +70,16 @@ def crossvalidate(
     """
     flags = {"model": model, "width": width, "task": task, "include": include, "seed": seed}
     flags |= {"group_by": group_by, "ignore": ignore}
+    budgeted = with_budget(tables(recipe, flags), minutes, steps)
+    if curve:
+        others = {"folds": folds, "metrics": metrics, "masks": masks}
+        must_stand_alone("--learning-curve", others, "trains on growing parts, all judged on the same images")
+        repeat(learning_curve(data, out, budgeted, device=device, overwrite=overwrite), ctx.meta[COMMAND], json=json)
+        return
     repetition = cross_validation(
         data,
         out,
-        with_budget(tables(recipe, flags), minutes, steps),
+        budgeted,
         number=folds,
         families=None if metrics is None else families_named(metrics),
         masks=masks,

@@ -1,4 +1,4 @@
-"""Several trainings under way, and what they scored: for `ushape crossvalidate`, and `ushape train --seeds`."""
+"""Several trainings under way, and what they scored: for `ushape crossvalidate` and `ushape train --seeds`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def repeat(repetition: Repetition, command: str, *, json: bool) -> None:
     if json:
         say_json({"out": str(out), **results.to_dict()})
         return
-    say_evaluation(results.evaluation)
+    if results.kind != "learning-curve":  # where each image is judged several times
+        say_evaluation(results.evaluation)
     say_members(results)
     for sentence in results.findings():
         say(f"  {sentence}")
@@ -44,7 +45,8 @@ def repeat(repetition: Repetition, command: str, *, json: bool) -> None:
         ("images", SCORES),
         *([("masks", MASKS)] if repetition.masks else []),
     ]
-    together = f"{shlex.join(['ushape', 'predict', str(out)])} IMAGES --out MASKS"
+    best = out / repetition.members[-1].name if results.kind == "learning-curve" else out
+    together = f"{shlex.join(['ushape', 'predict', str(best)])} IMAGES --out MASKS"
     say_facts([*((name, str(out / file)) for name, file in files), ("next", together)])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def cross_validation(
     parts = folds(found.pairs, number, counts=annotation.counts, class_names=annotation.labels.names, seed=begin.seed)
     held = {f"fold-{k}": part for k, part in enumerate(parts.parts, start=1)}
     divisions = {name: _division(found.pairs, part) for name, part in held.items()}
-    _check_meanings(begin, divisions)
+    check_meanings(begin, divisions)
     plan, ledger = begin.planned("cross-validation", {name: tuple(p.name for p in of) for name, of in held.items()})
     members = [
         Member(name, replace(plan.recipe, data=replace(plan.recipe.data, include=of.include)), of.test)
@@ -66,14 +66,14 @@ def _division(pairs: Collection[Pair], held: Collection[Pair]) -> Division:
     return division
 
 
-def _check_meanings(begin: Beginning, divisions: dict[str, Division]) -> None:
-    """Masks without those of a fold must mean what they mean with them, or networks would answer differently."""
+def check_meanings(begin: Beginning, divisions: Mapping[str, Division]) -> None:
+    """DataError unless the masks of each part mean what all together mean, or its network would answer differently."""
     wanted, task = begin.annotation.labels, begin.annotation.task
     for name, division in divisions.items():
         found = replace(begin.found, pairs=division.training)
         labels = annotate(found, task=task, ignored_values=wanted.ignored_values).labels
         if labels != wanted:
             raise DataError(
-                f"Without the images of {name}, the masks show {', '.join(labels.names)}; with them, "
+                f"The images that {name} trains on show {', '.join(labels.names)}; all together show "
                 f"{', '.join(wanted.names)}. Give fewer --folds, or annotate each class in more images."
             )

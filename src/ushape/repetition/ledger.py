@@ -17,8 +17,12 @@ from ushape.compare.ledger import image_differences, recipe_differences
 from ushape.ensemble import FORMAT, members_in
 from ushape.errors import CheckpointError
 
-Kind = Literal["cross-validation", "seeds"]
-_FOLDERS: dict[Kind, str] = {"cross-validation": "a cross-validation", "seeds": "trainings with several seeds"}
+Kind = Literal["cross-validation", "seeds", "learning-curve"]
+_FOLDERS: dict[Kind, str] = {
+    "cross-validation": "a cross-validation",
+    "seeds": "trainings with several seeds",
+    "learning-curve": "a learning curve",
+}
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ class Ledger:
         were, are = before.judged, self.judged
         if self.kind == "seeds" and set(were) - set(are):
             yield f"there were {len(were)} seeds and are {len(are)}; more may join, but none may leave"
-        elif self.kind == "cross-validation" and len(were) != len(are):
-            yield f"there were {len(were)} folds and are {len(are)}"
+        elif self.kind != "seeds" and len(were) != len(are):
+            yield f"there were {len(were)} trainings and are {len(are)}"
         elif before.images == self.images:
             others = [name for name in were if were[name] != are[name]]
             if others:

@@ -33,7 +33,7 @@ from ushape.train.prepare import truths_of
 from ushape.train.validate import Truth
 
 MASKS = "out-of-fold"
-_OURS = re.compile(r"(fold|seed)-\d+")
+_OURS = re.compile(r"(fold|seed|images)-\d+")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Repetition:
 
     @property
     def kind(self) -> str:
-        """ "cross-validation" or "seeds"."""
+        """ "cross-validation", "seeds" or "learning-curve"."""
         return self._ledger.kind
 
     @property
@@ -140,7 +140,7 @@ class Repetition:
         return load(self.out / member.name, device=str(self.device))
 
     def truth(self, member: Member, pair: Pair) -> Truth:
-        """An image that a member is judged on; among seeds, of which several may be, called after both."""
+        """An image that a member is judged on; where several may be judged on it, called after both."""
         truth = truths_of([pair], self.annotation)[0]
         if self.families and truth.objects is None:
             truth = replace(truth, objects=read_objects(pair, self.annotation))

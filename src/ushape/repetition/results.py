@@ -20,6 +20,7 @@ from ushape.data.annotation import Task
 from ushape.data.pair import counted
 from ushape.evaluate import Evaluation
 from ushape.metrics.table import Figure, without_nan
+from ushape.repetition.curve import with_twice_as_many
 from ushape.repetition.member import Member
 from ushape.train.diary import read as read_log
 
@@ -104,6 +105,9 @@ class Results:
     def findings(self) -> Iterator[str]:
         """What the numbers carry, in sentences."""
         title, figure, spread = TITLES[self.primary], self.figure(self.primary), self.deviation(self.primary)
+        if self.kind == "learning-curve":
+            yield from self._of_the_curve()
+            return
         interval = "" if math.isnan(figure.low) else f" (95 % interval {figure.low:.3f} to {figure.high:.3f})"
         means = [member.means[self.primary] for member in self.members]
         defined = [mean for mean in means if not math.isnan(mean)]
@@ -131,12 +135,35 @@ class Results:
         if len({image.group for member in self.members for image in member.images}) == 1:
             yield "All images are of one group, so that nothing here speaks of another group."
 
+    @property
+    def curve(self) -> tuple[list[int], list[float]]:
+        """Of a learning curve: how many images each member learned from, and the mean of its primary score."""
+        return [int(member.name.rpartition("-")[2]) for member in self.members], [
+            member.means[self.primary] for member in self.members
+        ]
+
+    def _of_the_curve(self) -> Iterator[str]:
+        sizes, scores = self.curve
+        title, judges = TITLES[self.primary], counted(len(self.members[0].images), "other image")
+        reached = ", ".join(f"{score:.3f} with {size}" for size, score in zip(sizes, scores, strict=True))
+        yield f"{title} on {judges}: {reached} images to train on."
+        expected = with_twice_as_many(sizes, scores)
+        if expected is None:
+            yield "More images have brought nothing that these trainings can tell."
+        else:
+            yield (
+                f"At this pace twice as many, {2 * sizes[-1]}, would bring it to about {expected:.3f}: "
+                f"{expected - scores[-1]:+.3f}. {len(sizes)} trainings tell this coarsely."
+            )
+
     def to_dict(self) -> dict[str, Any]:  # Any: JSON
         """For JSON; what is undefined is None."""
         scores = {}
         for score in self.shown:
             of = self.figure(score)
             scores[score] = {"mean": of.mean, "low": of.low, "high": of.high, "deviation": self.deviation(score)}
+        if self.kind == "learning-curve":
+            scores = {}  # of all members together say nothing
         members = [
             {**asdict(m), "images": [image.name for image in m.images], "groups": m.groups} for m in self.members
         ]

@@ -14,7 +14,8 @@ from ushape.report.charts import Series, line_chart
 from ushape.report.page import Page, write
 from ushape.train.diary import read as read_log
 
-_HEADINGS = {"cross-validation": "Fold by fold", "seeds": "Seed by seed"}
+_HEADINGS = {"cross-validation": "Fold by fold", "seeds": "Seed by seed", "learning-curve": "Part by part"}
+_KINDS = {"seeds": "several seeds", "learning-curve": "learning curve"}
 
 
 def write_repetition(repetition: Repetition, command: str) -> Results:
@@ -27,23 +28,27 @@ def write_repetition(repetition: Repetition, command: str) -> Results:
 
 def repetition_page(repetition: Repetition, results: Results, command: str) -> Page:
     """The whole page."""
+    apart = results.kind != "learning-curve"  # there, each image is judged several times
     on = counted(len(results.evaluation.table.rows), "image")
     network = repetition.plan.recipe.model.name
-    kind = f"{len(results.members)}-fold cross-validation" if results.kind == "cross-validation" else "several seeds"
+    kind = _KINDS.get(results.kind, f"{len(results.members)}-fold cross-validation")
     return Page(
         title=f"{network} on {repetition.data.absolute().name}: {kind}",
         headline=_headline(results),
         sections=[_members(results).section()],
         facts=_facts(repetition),
-        charts=[("Scores in validation, while training", _courses(repetition))],
-        tables=[(f"Scores on {on}, each by the network judged on it", results.evaluation.table)],
-        measures=[(f"Scores of {measures.family} on {on}", measures) for measures in results.evaluation.measures],
+        charts=[*_curve(results), ("Scores in validation, while training", _courses(repetition))],
+        tables=[(f"Scores on {on}, each by the network judged on it", results.evaluation.table)] if apart else [],
+        measures=[(f"Scores of {each.family} on {on}", each) for each in results.evaluation.measures if apart],
         command=command,
         notes=_notes(results),
     )
 
 
 def _headline(results: Results) -> list[tuple[str, str]]:
+    if results.kind == "learning-curve":
+        last = results.members[-1]
+        return [(TITLES[score], _number(last.means[score])) for score in results.shown[:3]]
     figures = []
     for score in results.shown[:3]:
         of = results.figure(score)
@@ -58,9 +63,10 @@ def _members(results: Results) -> Chapter:
     groups = len({image.group for member in results.members for image in member.images})
     images = sum(len(member.images) for member in results.members)
     means = [_number(results.figure(score).mean) for score in shown]
-    rows.append(["all", str(images), str(groups), *means, "", ""])
-    spreads = [_number(results.deviation(score)) for score in shown]
-    rows.append(["deviation between means", "", "", *spreads, "", ""])
+    if results.kind != "learning-curve":
+        rows.append(["all", str(images), str(groups), *means, "", ""])
+        spreads = [_number(results.deviation(score)) for score in shown]
+        rows.append(["deviation between means", "", "", *spreads, "", ""])
     titles = ["", "images", "groups", *(TITLES[score] for score in shown), "steps", "seconds"]
     rule = f"All: the mean over all images at once. {INTERVAL_RULE}"
     return Chapter(_HEADINGS[results.kind], list(results.findings()), rule, grids=[Grid(titles, rows)])
@@ -70,6 +76,16 @@ def _row(member: Judged, shown: list[str]) -> list[str]:
     means = [_number(member.means[score]) for score in shown]
     took = [f"{member.steps:,}", f"{member.seconds:.0f}"]
     return [member.name, str(len(member.images)), str(member.groups), *means, *took]
+
+
+def _curve(results: Results) -> list[tuple[str, str]]:
+    """Of a learning curve, the score against the number of images."""
+    if results.kind != "learning-curve":
+        return []
+    sizes, scores = results.curve
+    title = TITLES[results.primary]
+    drawn = line_chart([Series(title, list(map(float, sizes)), scores)], x_label="images to train on", y_label=title)
+    return [("What more images brought", drawn)]
 
 
 def _courses(repetition: Repetition) -> str:
@@ -104,6 +120,12 @@ def _few(names: list[str], most: int = 12) -> str:
 
 
 def _notes(results: Results) -> list[str]:
+    if results.kind == "learning-curve":
+        return [
+            "All trainings have the same budget and are judged on the same images, which took no part in any. What "
+            "twice as many would bring is read off a power law through these few scores: another draw of images may "
+            "say less or more."
+        ]
     if results.kind == "seeds":
         return [
             "Each seed draws its own split, patches and first weights. The images that it is judged on also chose its "
