@@ -83,7 +83,7 @@ def require_same_images(before: Plain, now: Plain) -> None:
         return
     names, new = before["masks"].keys(), now["masks"].keys()
     both = sorted(names & new)
-    moved = sorted(set(before["training"]) & set(now["validation"]) | set(before["validation"]) & set(now["training"]))
+    moved = [name for name in both if _sides(name, before) != _sides(name, now)]
     differences = [
         _told("Gone", sorted(names - new)),
         _told("New", sorted(new - names)),
@@ -98,6 +98,11 @@ def require_same_images(before: Plain, now: Plain) -> None:
         f"The training to be resumed was on other images. {' '.join(d for d in differences if d)} "
         "Resume with the images it began with, or start anew with --overwrite."
     )
+
+
+def _sides(name: str, images: Plain) -> list[bool]:
+    """Whether an image is trained on, and whether it is scored on; where none is held back, it may be both."""
+    return [name in images[side] for side in ("training", "validation")]
 
 
 def _told(what: str, names: Sequence[str]) -> str:
