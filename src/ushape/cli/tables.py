@@ -125,7 +125,7 @@ def say_standings(results: Results) -> None:
 def say_members(results: Repeated) -> None:
     """What each of several trainings scored, on how many images."""
     shown = results.shown[:3]
-    table = _table("training", "images", "groups", *(TITLES[score] for score in shown), "steps", "seconds")
+    table = _table("training", "scored", "groups", *(TITLES[score] for score in shown), "steps", "seconds")
     for member in results.members:
         means = [_score(_defined(member.means[score])) for score in shown]
         counts = [str(len(member.images)), str(member.groups)]

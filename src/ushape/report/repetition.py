@@ -67,8 +67,8 @@ def _members(results: Results) -> Chapter:
         rows.append(["all", str(images), str(groups), *means, "", ""])
         spreads = [_number(results.deviation(score)) for score in shown]
         rows.append(["deviation between means", "", "", *spreads, "", ""])
-    titles = ["", "images", "groups", *(TITLES[score] for score in shown), "steps", "seconds"]
-    rule = f"All: the mean over all images at once. {INTERVAL_RULE}"
+    titles = ["", "images scored", "groups", *(TITLES[score] for score in shown), "steps", "seconds"]
+    rule = "" if results.kind == "learning-curve" else f"All: the mean over all images at once. {INTERVAL_RULE}"
     return Chapter(_HEADINGS[results.kind], list(results.findings()), rule, grids=[Grid(titles, rows)])
 
 
@@ -102,16 +102,19 @@ def _facts(repetition: Repetition) -> list[tuple[str, str]]:
     recipe = repetition.plan.recipe
     options = ", ".join(f"{name} {value}" for name, value in recipe.model.options.items()) or "as published"
     training = recipe.training
+    is_curve = repetition.kind == "learning-curve"
+    judged = [(member.name, _few([pair.name for pair in member.judged])) for member in repetition.members]
+    together = f"{repetition.out}, which `ushape predict` takes: the mean of their probabilities"
     budget = counted(training.steps, "step") if training.steps else f"{training.minutes:g} min"
     return [
         ("images", f"{repetition.data} ({repetition.found.layout})"),
         ("grouping", repetition.found.grouping),
         ("division", repetition.rule),
-        *((member.name, _few([pair.name for pair in member.judged])) for member in repetition.members),
+        *([("scored on", judged[0][1])] if is_curve else judged),
         ("network", f"{recipe.model.name} ({options})"),
         ("training of each", f"{budget}, {training.optimiser}, {training.loss}, {training.precision}"),
         ("classes", ", ".join(repetition.annotation.labels.names)),
-        ("networks together", f"{repetition.out}, which `ushape predict` takes: the mean of their probabilities"),
+        *([] if is_curve else [("networks together", together)]),
     ]
 
 
