@@ -82,7 +82,8 @@ class Ledger:
         if self.kind == "seeds" and set(were) - set(are):
             yield f"there were {len(were)} seeds and are {len(are)}; more may join, but none may leave"
         elif self.kind != "seeds" and len(were) != len(are):
-            yield f"there were {len(were)} trainings and are {len(are)}"
+            parts = "folds" if self.kind == "cross-validation" else "parts"
+            yield f"there were {len(were)} {parts} and are {len(are)}"
         elif before.images == self.images:
             others = [name for name in were if were[name] != are[name]]
             if others:
