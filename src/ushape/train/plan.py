@@ -32,13 +32,13 @@ _WORKING_MEMORY = 1.5  # by which a process grows for each byte that a step hold
 
 _PADDED = (
     "padding and batch normalisation, which are not as published: unpadded patches spend half of the time on context, "
-    "and normalised networks need fewer steps"
+    "and on membranes normalised networks needed fewer steps"
 )
 _FEW = (
     "fewer than five images are all trained on: to hold one back costs more than it tells. `ushape crossvalidate` "
     "leaves each out once, and says what to expect of others"
 )
-_NORMALISED = "batch normalisation, which is not as published: normalised networks need fewer steps"
+_NORMALISED = "batch normalisation, which is not as published: on membranes normalised networks needed fewer steps"
 
 Pace = Callable[[Recipe, int, Labels, torch.device], float]
 Tables = Mapping[str, Any]  # Any: settings of every kind, as `ushape.recipe.read` gives them
