@@ -34,7 +34,8 @@ from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models import build
 from ushape.predict.files import Job
-from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, bytes_per_pixel, largest_keep, load
+from ushape.predict.tile_memory import bytes_per_pixel, largest_keep
+from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, load
 from ushape.recipe import ModelRecipe, PredictionRecipe, Recipe
 
 MIB = 2**20

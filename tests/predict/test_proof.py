@@ -17,7 +17,8 @@ from ushape.geometry.footprint import Footprint
 from ushape.images.source import from_array
 from ushape.models.segmenter import Segmenter
 from ushape.predict.proof import LARGEST_DIFFERENCE, Compared, prove
-from ushape.predict.tiled import Predictor, bytes_per_pixel
+from ushape.predict.tile_memory import bytes_per_pixel
+from ushape.predict.tiled import Predictor
 
 MakeTrained = Callable[..., Trained]
 

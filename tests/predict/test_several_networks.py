@@ -96,5 +96,7 @@ def test_objects_are_those_of_the_common_rule_on_the_mean(make_trained: MakeTrai
 def test_tiles_are_as_large_as_those_of_one_network(three):
     members, memory = three(), 1 << 22
     huge = from_array(np.zeros((900, 900), np.uint8))
-    several, one = (next(Predictor(of, memory_bytes=memory).tiles(huge)) for of in (together(members), members[0]))
+    several, one = (
+        next(Predictor(of, flips=True, memory_bytes=memory).tiles(huge)) for of in (together(members), members[0])
+    )
     assert several.total == one.total > 1, "a pass is over before the next begins, so that memory is that of one"

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from ushape import checkpoint
 from ushape.checkpoint import Trained
+from ushape.ensemble import Ensemble
 from ushape.errors import CheckpointError, ImageError, RecipeError
 from ushape.geometry.tiles import Window, plan
 from ushape.images.source import from_array, open_image
 from ushape.labels import Labels
-from ushape.predict.tiled import Predictor, bytes_per_pixel, largest_keep, load
+from ushape.predict.bands import BandPlanner
+from ushape.predict.tile_memory import bytes_per_pixel, largest_keep
+from ushape.predict.tiled import Predictor, load
 
 MakeTrained = Callable[..., Trained]
 THREE = Labels(("background", "axon", "myelin"), (0, 255, 128))
@@ -78,6 +81,71 @@ def test_every_keep_size_from_one_pixel_up(make_trained: MakeTrained, options: d
     trained, image = make_trained(depth=1, **options), noise(23, 17)
     for keep_px in range(1, 25):
         require_the_law(trained, image, keep_px, flips=keep_px == 6)
+
+
+@pytest.fixture
+def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the smallest image passes row by row."""
+    monkeypatch.setattr("ushape.predict.tiled._AT_ONCE", 0)
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("options", [{}, {"padding": "same", "normalisation": "batch"}, {"depth": 4, "width": 2}])
+def test_passing_by_rows_in_bands_of_any_width_never_changes_the_answer(make_trained: MakeTrained, options: dict):
+    trained = make_trained(labels=THREE, **options)
+    least = BandPlanner.of(trained.model).least_bytes
+
+    @settings(max_examples=6, deadline=None, derandomize=True, database=None)
+    @given(height=st.integers(1, 200), width=st.integers(1, 130), spare=st.sampled_from([0.4, 1.0, 9.0]))
+    @example(height=1, width=1, spare=0.0)
+    @example(height=150, width=50, spare=0.2)
+    def holds(height: int, width: int, spare: float) -> None:
+        image = from_array(noise(height, width))
+        classes, probability = Predictor(trained, keep_px=WHOLE).whole(image)
+        by_rows = Predictor(trained, memory_bytes=int(least * (1 + spare)))
+        assert len(list(by_rows.tiles(image))) >= height // 100
+        rows_classes, rows = by_rows.whole(image)
+        assert np.abs(rows - probability).max() <= 1e-5
+        assert (rows_classes == classes).all()
+
+    holds()
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_rows_come_band_after_band_and_count_themselves(make_trained: MakeTrained):
+    trained, image = make_trained(), noise(150, 100)
+    predictor = Predictor(trained, memory_bytes=2 * BandPlanner.of(trained.model).least_bytes)
+    parts = list(predictor.tiles(from_array(image)))
+    lefts = [part.window.start[1] for part in parts]
+    assert lefts == sorted(lefts) and len(set(lefts)) > 1
+    covered = np.zeros(image.shape, dtype=int)
+    for part in parts:
+        covered[part.window.slices] += 1
+        assert (part.pixels[..., 0] == image[part.window.slices]).all()
+        assert part.probability.shape == (2, *part.window.shape) and part.classes.shape == part.window.shape
+    assert (covered == 1).all()
+    done = [part.done for part in parts]
+    assert done == sorted(done) and {part.total for part in parts} == {done[-1]}
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_several_networks_pass_side_by_side_and_share_the_memory(make_trained: MakeTrained):
+    members = (make_trained(), make_trained(), make_trained())
+    members[1].model.head.weight.data.mul_(-0.5)
+    together, image = Ensemble(members, members[0]), from_array(noise(120, 90))
+    least = BandPlanner.of(members[0].model).least_bytes
+    classes, probability = Predictor(together, keep_px=WHOLE).whole(image)
+    rows_classes, rows = Predictor(together, memory_bytes=3 * least).whole(image)
+    assert np.abs(rows - probability).max() <= 1e-5 and (rows_classes == classes).all()
+    with pytest.raises(RecipeError, match="narrowest band"):
+        Predictor(together, memory_bytes=3 * least - 3)
+
+
+def test_a_small_image_is_one_tile_and_a_large_one_passes_by_rows(make_trained: MakeTrained):
+    predictor = Predictor(make_trained())
+    assert len(list(predictor.tiles(from_array(noise(300, 300))))) == 1
+    assert len(list(predictor.tiles(from_array(noise(1100, 1000))))) > 10
+    assert len(list(Predictor(make_trained(), flips=True).tiles(from_array(noise(1100, 1000))))) == 1
 
 
 def test_colour_images_and_windows_of_a_compressed_tiff_keep_the_law(make_trained: MakeTrained, tmp_path: Path):
@@ -315,8 +383,8 @@ def test_a_tile_needs_no_more_than_the_memory_by_our_measure(make_trained: MakeT
 
 def test_tiles_are_as_large_as_the_memory_allows(make_trained: MakeTrained):
     trained, source = make_trained(), from_array(noise(500, 400))
-    few = len(list(Predictor(trained, memory_bytes=60_000_000).tiles(source)))
-    many = len(list(Predictor(trained, memory_bytes=4_000_000).tiles(source)))
+    few = len(list(Predictor(trained, flips=True, memory_bytes=60_000_000).tiles(source)))
+    many = len(list(Predictor(trained, flips=True, memory_bytes=4_000_000).tiles(source)))
     assert few == 1 and many > 10
 
 
@@ -339,11 +407,12 @@ def test_tiles_stop_growing_where_it_saves_nothing(make_trained: MakeTrained):
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_too_little_memory_is_refused_with_the_least_that_will_do(make_trained: MakeTrained, padding: str):
-    trained = make_trained(depth=4, width=16, padding=padding)
-    with pytest.raises(
-        RecipeError, match=r"^1 MiB are too little .* smallest tile, \d+x\d+ pixels, takes about"
-    ) as refused:
+@pytest.mark.parametrize(("flips", "part"), [(True, "smallest tile, \\d+x\\d+ pixels"), (False, "narrowest band, .*")])
+def test_too_little_memory_is_refused_with_the_least_that_will_do(
+    make_trained: MakeTrained, padding: str, flips: bool, part: str
+):
+    trained = make_trained(depth=4, width=16, padding=padding, flips=flips)
+    with pytest.raises(RecipeError, match=rf"^1 MiB are too little .* {part}, takes about") as refused:
         Predictor(trained, memory_bytes=1 << 20)
     least = int(str(refused.value).split("takes about ")[1].split(" MiB. Allow at least that")[0])
     Predictor(trained, memory_bytes=least << 20)

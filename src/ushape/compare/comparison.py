@@ -42,7 +42,8 @@ from ushape.device import Precision, choose_device, faster_precision
 from ushape.errors import DataError, RecipeError, SizeError
 from ushape.images.source import open_image
 from ushape.models.segmenter import Segmenter
-from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, largest_keep, largest_keep_of_image
+from ushape.predict.tile_memory import largest_keep, largest_keep_of_image
+from ushape.predict.tiled import DEFAULT_MEMORY_BYTES
 from ushape.recipe import Recipe
 from ushape.train.prepare import look
 from ushape.train.step_memory import network

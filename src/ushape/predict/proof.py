@@ -11,7 +11,8 @@ import numpy as np
 from ushape.ensemble import Ensemble
 from ushape.errors import SizeError
 from ushape.images.source import ImageSource
-from ushape.predict.tiled import Predictor, bytes_per_pixel
+from ushape.predict.tile_memory import bytes_per_pixel
+from ushape.predict.tiled import Predictor
 
 LARGEST_DIFFERENCE = 1e-5
 """What float32 may differ by between tilings, in probability: rounding, summed in another order."""

@@ -1,44 +1,45 @@
-"""Images of any size → masks, tile by tile, in bounded memory (U-Net 2015, Section 2 and Fig. 2).
+"""Images of any size → masks, in bounded memory (U-Net 2015, Section 2 and Fig. 2).
 
-The tile size never changes the answer: tiles start on the network's pooling grid, read all the context that their kept
-part depends on, and see the image mirrored beyond its borders.
+A large image passes through the network row by row, so that nothing is computed twice, or tile by tile, where that is
+asked for or the network allows nothing else. Neither changes the answer: bands of rows and tiles start on the network's
+pooling grid, read all the context that their kept part depends on, and see the image mirrored beyond its borders.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from ushape.checkpoint import Trained
 from ushape.device import Precision, autocast, choose_device
 from ushape.ensemble import Ensemble, read
-from ushape.errors import RecipeError
-from ushape.geometry.footprint import Footprint
-from ushape.geometry.tiles import Window, keep_within, keep_within_image, largest_read, plan
+from ushape.geometry.tiles import Window, plan
 from ushape.images.source import ImageSource, from_array, read_mirrored
 from ushape.labels import Labels
-from ushape.models.segmenter import Segmenter
+from ushape.models.segmenter import evaluating
+from ushape.predict.bands import Band, BandPlanner
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
+from ushape.predict.row_pass import Answer, pass_band
+from ushape.predict.row_stream import RowStream
+from ushape.predict.tile_memory import bytes_per_pixel, largest_keep, largest_keep_of_image
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
-_LARGEST_TILE = 2048  # pixels of input a side: beyond, a tile saves next to nothing and progress gets coarse
 _ROWS_AT_A_TIME = 512
-_MEASURED: WeakKeyDictionary[Segmenter, float] = WeakKeyDictionary()  # a second's work for U²-Net, asked per image
+_AT_ONCE = 1 << 20  # pixels of input: a smaller image is one tile, which is as quick and needs no plan
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One tile of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image.
+    """One part of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image.
 
     pixels: the window's (h, w, C) own, as they are in the file.
     """
@@ -57,8 +58,8 @@ class Predictor:
     flips: average over the eight flips and turns; the recipe decides where left out, and "auto" is no until a training
     has settled it.
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
-    memory_bytes: what the tiles may take beyond the weights; decides how large they are.
-    keep_px: side of a tile's kept part, in place of the largest that the memory allows.
+    memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, and how large tiles.
+    keep_px: in tiles, whose kept part has this side.
 
     The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
     several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
@@ -80,18 +81,50 @@ class Predictor:
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
         self.footprints = [self.trained.model.footprint] * 2
         self._keep: tuple[int, ...] | None = None if keep_px is None else (keep_px, keep_px)
-        if self._keep is None and not self.footprints[0].sees_edges:
+        self._bands = self._band_planner() if keep_px is None else None
+        if self._bands is not None:
+            self._bands.require(self._bytes_of_one)
+        elif keep_px is None and not self.footprints[0].sees_edges:
             self._keep = largest_keep(self.trained.model, self.footprints, memory_bytes)
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
-        """The answer for an image, in tiles whose windows partition it, in reading order."""
-        keep = self._keep_for(source)
+        """The answer for an image, in parts whose windows partition it: tiles in reading order, or, band after band,
+        rows from the top down.
+        """
+        if self._bands is None or self._fits_at_once(source):
+            return self._tile_by_tile(source)
+        return self._row_by_row(source, self._bands)
+
+    def _tile_by_tile(self, source: ImageSource) -> Iterator[Predicted]:
+        keep, name = self._keep_for(source), str(source.page)
         total = sum(1 for _ in plan(source.shape, self.footprints, keep))
         for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
             pixels = read_mirrored(source, tile.read)
-            probability = self._probability(pixels, str(source.page))[:, *tile.kept_of_output]
+            logits = (self._logits(member, pixels, name) for member in self.members)
+            probability = self._probability(logits)[:, *tile.kept_of_output]
             classes = self.trained.labels.decide(probability)
             yield Predicted(tile.keep, pixels[tile.kept_of_read], probability, classes, done=done, total=total)
+
+    def _row_by_row(self, source: ImageSource, planner: BandPlanner) -> Iterator[Predicted]:
+        planned = planner.plan(source.shape, self._bytes_of_one)
+        height, total = source.shape[0], source.shape[0] * len(planned.bands)  # in rows
+        for number, band in enumerate(planned.bands):
+            answer = self._next_rows(band, str(source.page))
+            for window, pixels, probability in pass_band(source, band, self.footprints[0], planned.rows, answer):
+                classes = self.trained.labels.decide(probability)
+                done = number * height + window.stop[0]
+                yield Predicted(window, pixels, probability, classes, done=done, total=total)
+
+    def _next_rows(self, band: Band, name: str) -> Answer:
+        """All networks, ready to be given the rows of a band from its top."""
+        streams = [RowStream(member.model, band.right - band.left) for member in self.members]
+
+        def answer(pixels: NDArray[np.generic]) -> NDArray[np.float32] | None:
+            logits = [self._pushed(*pair, pixels, name) for pair in zip(self.members, streams, strict=True)]
+            ready = [each for each in logits if each is not None]
+            return self._probability(ready) if ready else None
+
+        return answer
 
     def check(self, source: ImageSource) -> None:
         """ImageError where the network cannot take this image; pixels are read only where its header does not tell.
@@ -131,35 +164,65 @@ class Predictor:
             classes[tile.window.slices] = tile.classes
         return self.trained.labels.decode(classes)
 
+    def _band_planner(self) -> BandPlanner | None:
+        """Of the network, where it passes images row by row here. A GPU is kept busy by tiles."""
+        model = self.trained.model
+        if self.flips or model.device.type != "cpu":
+            return None
+        planner = BandPlanner.of(model)
+        return planner if planner.possible else None
+
+    @property
+    def _bytes_of_one(self) -> int:
+        """What a network's bands may take, where those of all are in memory."""
+        return self.memory_bytes // len(self.members)
+
+    def _fits_at_once(self, source: ImageSource) -> bool:
+        """Whether the image is small, and one pass over it takes no more than the memory."""
+        pixels = math.prod(f.input_for(n) for f, n in zip(self.footprints, source.shape, strict=True))
+        return pixels <= _AT_ONCE and pixels * bytes_per_pixel(self.trained.model) <= self.memory_bytes
+
     def _keep_for(self, source: ImageSource) -> tuple[int, ...]:
         if self._keep is not None:
             return self._keep
+        if self._bands is not None:
+            return source.shape
         return largest_keep_of_image(self.trained.model, self.footprints, self.memory_bytes, source)
 
-    def _probability(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.float32]:
-        """(H, W, C) pixels of a tile → (K, h, w), the exact answer, of several networks the mean of theirs."""
+    def _probability(self, logits: Iterable[Tensor]) -> NDArray[np.float32]:
+        """(1, K, h, w) logits of each network → (K, h, w) probabilities, of several networks the mean of theirs."""
         with torch.inference_mode():
-            logits = self._logits(self.members[0], pixels, name)
-            if len(self.members) > 1:
-                mean = self._untempered.probability(logits) / len(self.members)
-                for member in self.members[1:]:
-                    mean += self._untempered.probability(self._logits(member, pixels, name)) / len(self.members)
-                logits = mean.log()
-            exact = self.trained.labels.probability(logits)
+            if len(self.members) == 1:
+                (common,) = logits
+            else:
+                share = 1 / len(self.members)
+                mean = reduce(torch.add, (share * self._untempered.probability(one) for one in logits))
+                common = mean.log()
+            exact = self.trained.labels.probability(common)
         answer: NDArray[np.float32] = exact[0].cpu().numpy()
         return answer
 
     def _logits(self, member: Trained, pixels: NDArray[np.generic], name: str) -> Tensor:
         """(1, K, h, w) of one network; of its flips, the logarithms of their mean probabilities."""
         model = member.model
-        x = member.intensity.tensor(pixels, name)[None].to(model.device)
-        x = x.contiguous(memory_format=torch.channels_last)
 
         def one_pass(x: Tensor) -> Tensor:
             return self._untempered.probability(model.exact(x))
 
-        with autocast(x.device, self.precision), _evaluating(model):
+        x = self._tensor(member, pixels, name)
+        with torch.inference_mode(), autocast(x.device, self.precision), evaluating(model):
             return mean_over_flips(one_pass, x).log() if self.flips else model.exact(x)
+
+    def _pushed(self, member: Trained, stream: RowStream, pixels: NDArray[np.generic], name: str) -> Tensor | None:
+        """(1, K, h, w) next rows of one network's logits, where there are any after these rows of pixels."""
+        x = self._tensor(member, pixels, name)
+        with torch.inference_mode(), autocast(x.device, self.precision), evaluating(member.model):
+            return stream.push(x)
+
+    def _tensor(self, member: Trained, pixels: NDArray[np.generic], name: str) -> Tensor:
+        """(1, C, h, w) of what a network sees of (h, w, C) pixels."""
+        x = member.intensity.tensor(pixels, name)[None].to(member.model.device)
+        return x.contiguous(memory_format=torch.channels_last)
 
     @property
     def _untempered(self) -> Labels:
@@ -173,78 +236,3 @@ def load(run: str | Path, *, device: str | None = None, **options: object) -> Pr
     `options` are those of Predictor. Raises CheckpointError for a file that is none of ours or is damaged.
     """
     return Predictor(read(Path(run), choose_device(device)), **options)  # type: ignore[arg-type]
-
-
-def largest_keep(model: Segmenter, footprints: Sequence[Footprint], memory_bytes: int) -> tuple[int, ...]:
-    """The largest kept part per axis whose tile needs at most this much memory, by the model's own measure."""
-    per_pixel = bytes_per_pixel(model)
-    pixels = min(memory_bytes / per_pixel, _LARGEST_TILE ** len(footprints))
-    smallest = [f.input_for(f.multiple) for f in footprints]
-    if pixels < np.prod(smallest):
-        least = int(np.prod(smallest) * per_pixel / 2**20) + 1
-        raise RecipeError(
-            f"{memory_bytes / 2**20:.0f} MiB are too little for this network: its smallest tile, "
-            f"{'x'.join(map(str, smallest))} pixels, takes about {least} MiB. Allow at least that."
-        )
-    return keep_within(int(pixels), footprints)
-
-
-def largest_keep_of_image(
-    model: Segmenter, footprints: Sequence[Footprint], memory_bytes: int, source: ImageSource
-) -> tuple[int, ...]:
-    """The same for a network that sees the edges of an image, in which tiles read no farther than it reaches."""
-    per_pixel = bytes_per_pixel(model)
-    keep = keep_within_image(int(memory_bytes / per_pixel), footprints, source.shape)
-    needed = largest_read(source.shape, footprints, keep) * per_pixel
-    if needed > memory_bytes:
-        height, width = source.shape
-        raise RecipeError(
-            f"{memory_bytes / 2**20:.0f} MiB are too little for {source.page} ({height} x {width}): this network looks "
-            f"{footprints[0].margin} px around, so that its smallest tile takes about {needed / 2**20 + 1:.0f} MiB. "
-            "Allow that with --memory, or make the image smaller."
-        )
-    return keep
-
-
-def bytes_per_pixel(model: Segmenter) -> float:
-    """About how much memory a float32 pass takes per input pixel, from the sizes of the maps that it makes.
-
-    Twice the largest layer's input and output together (frameworks reorder both), four times the largest map beside
-    them for the copies that wait for the expanding path, and four times the image and the answer, which flips turn and
-    add up. What passes really take, by benchmarks/prediction_memory.py, is 40 to 95 % of this.
-    """
-    if model not in _MEASURED:
-        _MEASURED[model] = _measured(model)
-    return _MEASURED[model]
-
-
-def _measured(model: Segmenter) -> float:
-    sizes: list[tuple[int, int]] = []
-
-    def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        sizes.append((inputs[0].numel(), output.numel()))
-
-    leaves = [m for m in model.modules() if not list(m.children())]
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
-    side = model.footprint.input_for(_LARGEST_TILE)  # unpadded, a small tile would shrink to next to nothing
-    x = torch.empty(1, model.in_channels, side, side, device="meta")  # where tensors have sizes and no values
-    values = [*model.named_parameters(), *model.named_buffers()]
-    try:
-        answer: Tensor = functional_call(model, {name: torch.empty_like(v, device="meta") for name, v in values}, x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    largest_layer, largest_map = max(a + b for a, b in sizes), max(b for _, b in sizes)
-    return 4 * (2 * largest_layer + 4 * largest_map + 4 * (x.numel() + answer.numel())) / side**2
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, and afterwards every module in the mode it had."""
-    in_training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in in_training:
-            module.training = True

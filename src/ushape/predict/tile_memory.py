@@ -1,0 +1,83 @@
+"""How large a tile may be, for the memory that a pass takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ushape.errors import RecipeError
+from ushape.geometry.footprint import Footprint
+from ushape.geometry.tiles import keep_within, keep_within_image, largest_read
+from ushape.images.source import ImageSource
+from ushape.models.segmenter import Segmenter
+
+_LARGEST_TILE = 2048  # pixels of input a side: beyond, a tile saves next to nothing and progress gets coarse
+_MEASURED: WeakKeyDictionary[Segmenter, float] = WeakKeyDictionary()  # a second's work for U²-Net, asked per image
+
+
+def largest_keep(model: Segmenter, footprints: Sequence[Footprint], memory_bytes: int) -> tuple[int, ...]:
+    """The largest kept part per axis whose tile needs at most this much memory, by the model's own measure."""
+    per_pixel = bytes_per_pixel(model)
+    pixels = min(memory_bytes / per_pixel, _LARGEST_TILE ** len(footprints))
+    smallest = [f.input_for(f.multiple) for f in footprints]
+    if pixels < np.prod(smallest):
+        least = int(np.prod(smallest) * per_pixel / 2**20) + 1
+        raise RecipeError(
+            f"{memory_bytes / 2**20:.0f} MiB are too little for this network: its smallest tile, "
+            f"{'x'.join(map(str, smallest))} pixels, takes about {least} MiB. Allow at least that."
+        )
+    return keep_within(int(pixels), footprints)
+
+
+def largest_keep_of_image(
+    model: Segmenter, footprints: Sequence[Footprint], memory_bytes: int, source: ImageSource
+) -> tuple[int, ...]:
+    """The same for a network that sees the edges of an image, in which tiles read no farther than it reaches."""
+    per_pixel = bytes_per_pixel(model)
+    keep = keep_within_image(int(memory_bytes / per_pixel), footprints, source.shape)
+    needed = largest_read(source.shape, footprints, keep) * per_pixel
+    if needed > memory_bytes:
+        height, width = source.shape
+        raise RecipeError(
+            f"{memory_bytes / 2**20:.0f} MiB are too little for {source.page} ({height} x {width}): this network looks "
+            f"{footprints[0].margin} px around, so that its smallest tile takes about {needed / 2**20 + 1:.0f} MiB. "
+            "Allow that with --memory, or make the image smaller."
+        )
+    return keep
+
+
+def bytes_per_pixel(model: Segmenter) -> float:
+    """About how much memory a float32 pass takes per input pixel, from the sizes of the maps that it makes.
+
+    Twice the largest layer's input and output together (frameworks reorder both), four times the largest map beside
+    them for the copies that wait for the expanding path, and four times the image and the answer, which flips turn and
+    add up. What passes really take, by benchmarks/prediction_memory.py, is 40 to 95 % of this.
+    """
+    if model not in _MEASURED:
+        _MEASURED[model] = _measured(model)
+    return _MEASURED[model]
+
+
+def _measured(model: Segmenter) -> float:
+    sizes: list[tuple[int, int]] = []
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        sizes.append((inputs[0].numel(), output.numel()))
+
+    leaves = [m for m in model.modules() if not list(m.children())]
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    side = model.footprint.input_for(_LARGEST_TILE)  # unpadded, a small tile would shrink to next to nothing
+    x = torch.empty(1, model.in_channels, side, side, device="meta")  # where tensors have sizes and no values
+    values = [*model.named_parameters(), *model.named_buffers()]
+    try:
+        answer: Tensor = functional_call(model, {name: torch.empty_like(v, device="meta") for name, v in values}, x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    largest_layer, largest_map = max(a + b for a, b in sizes), max(b for _, b in sizes)
+    return 4 * (2 * largest_layer + 4 * largest_map + 4 * (x.numel() + answer.numel())) / side**2
