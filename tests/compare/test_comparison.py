@@ -170,7 +170,7 @@ def test_every_entrant_that_cannot_be_is_named_before_anything_is_made(compared,
 
 def test_a_network_too_large_for_the_images_is_named(compared, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "DEFAULT_MEMORY_BYTES", 2000)
-    with pytest.raises(RecipeError, match=r"copy: .* too little for this network: its smallest tile"):
+    with pytest.raises(RecipeError, match=r"copy: .* too little for this network: the narrowest band"):
         compared(tmp_path / "out")
 
 

@@ -86,7 +86,7 @@ def test_every_keep_size_from_one_pixel_up(make_trained: MakeTrained, options: d
 @pytest.fixture
 def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the smallest image passes row by row."""
-    monkeypatch.setattr("ushape.predict.tiled._AT_ONCE", 0)
+    monkeypatch.setattr("ushape.predict.strategy._AT_ONCE", 0)
 
 
 @pytest.mark.usefixtures("by_rows")

@@ -18,6 +18,7 @@ from ushape.evaluate import Evaluation
 from ushape.metrics.families import Measures
 from ushape.models.anatomy import Anatomy, Layer
 from ushape.predict.files import MaskWritten
+from ushape.predict.outlook import Outlook
 from ushape.predict.proof import Compared
 from ushape.prune import Levels
 from ushape.repetition import Results as Repeated
@@ -150,6 +151,23 @@ def say_anatomy(anatomy: Anatomy) -> None:
             ("tiles start at", f"multiples of {anatomy.multiple} px"),
             ("parameters", f"{anatomy.parameters:,}"),
             ("operations", f"{anatomy.multiply_adds / 1e9:,.2f} billion multiply-adds for this input"),
+        ]
+    )
+
+
+def say_outlook(outlook: Outlook, shape: tuple[int, int], seconds: float) -> None:
+    """How an image is divided for prediction, and what that costs."""
+    parts = f"{outlook.parts:,} {'band' if outlook.by_rows else 'tile'}{'' if outlook.parts == 1 else 's'}"
+    size = f"{outlook.part_shape[0]:,} x {outlook.part_shape[1]:,} px"
+    how = f", row by row, {outlook.rows} rows at a time" if outlook.by_rows else ""
+    billions = f"{outlook.multiply_adds / 1e9:,.0f} billion multiply-adds"
+    say_facts(
+        [
+            ("image", f"{shape[0]:,} x {shape[1]:,} px, {math.prod(shape) / 1e6:,.1f} megapixels"),
+            ("divided into", f"{parts} of {size}{how}"),
+            ("operations", f"{billions}, {outlook.waste:.2f} times those of one pass"),
+            ("memory", f"about {outlook.bytes / 2**20:,.0f} MiB beside weights, image and mask"),
+            ("time", f"about {seconds:,.0f} s here, by a measurement of the pace"),
         ]
     )
 

@@ -40,9 +40,8 @@ from ushape.data.folder import Survey
 from ushape.data.split import split
 from ushape.device import Precision, choose_device, faster_precision
 from ushape.errors import DataError, RecipeError, SizeError
-from ushape.images.source import open_image
 from ushape.models.segmenter import Segmenter
-from ushape.predict.tile_memory import largest_keep, largest_keep_of_image
+from ushape.predict.strategy import Strategy
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES
 from ushape.recipe import Recipe
 from ushape.train.prepare import look
@@ -253,10 +252,5 @@ def machine(device: torch.device) -> dict[str, str]:
 
 def check_takes(model: Segmenter, found: Survey) -> None:
     """RecipeError for the largest image, where the network needs more memory for a part of it than is allowed."""
-    footprints = [model.footprint] * 2
-    if not model.footprint.sees_edges:
-        largest_keep(model, footprints, DEFAULT_MEMORY_BYTES)
-        return
-    largest = max(found.pairs, key=lambda pair: math.prod(found.images[pair.name].shape))
-    source = open_image(largest.image.path, largest.image.index)
-    largest_keep_of_image(model, footprints, DEFAULT_MEMORY_BYTES, source)
+    largest = max((found.images[pair.name].shape for pair in found.pairs), key=math.prod)
+    Strategy(model, DEFAULT_MEMORY_BYTES).keep(largest)

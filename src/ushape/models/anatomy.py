@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ushape.geometry.axis import Axis
-from ushape.models.segmenter import Segmenter
+from ushape.models.segmenter import Segmenter, evaluating
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _layers(model: Segmenter, side: int) -> tuple[list[Layer], tuple[int, int]]:
     shapes = {name: t.detach().to("meta") for name, t in model.state_dict().items()}
     x = torch.zeros(1, model.in_channels, side, side, device="meta")
     try:
-        with torch.no_grad(), _Joins(layers):
+        with torch.no_grad(), evaluating(model), _Joins(layers):
             logits: Tensor = functional_call(model, shapes, (x,))
     finally:
         for hook in hooks:

@@ -76,10 +76,11 @@ class BandPlanner:
         """
         self.require(memory_bytes)
         height, width = shape
-        count = -(-width // self._widest(width, memory_bytes))
-        kept = -(-width // (count * self._footprint.multiple)) * self._footprint.multiple
+        kept = self._even(width, self._widest(width, memory_bytes))
+        while self._bytes(self._read(kept, width), self._least_rows) > memory_bytes:  # the measure is not quite a line
+            kept = self._even(width, kept - self._footprint.multiple)
         bands = [self._band(first, min(first + kept, width), width) for first in range(0, width, kept)]
-        read = bands[0].right - bands[0].left
+        read = self._read(kept, width)
         for rows in (self._good_rows(read, height), self._least_rows):
             taken = self._bytes(read, rows)
             if taken <= memory_bytes:
@@ -97,6 +98,16 @@ class BandPlanner:
 
     def _band(self, first: int, last: int, width: int) -> Band:
         return Band(first, last, *self._footprint.read_for(first, last, width))
+
+    def _read(self, kept: int, width: int) -> int:
+        """How many columns the first band reads, which reads the most."""
+        band = self._band(0, min(kept, width), width)
+        return band.right - band.left
+
+    def _even(self, width: int, most: int) -> int:
+        """How many columns bands keep, no more than `most`, so that all are about as wide."""
+        grid = self._footprint.multiple
+        return -(-width // (-(-width // max(grid, most)) * grid)) * grid
 
     def _good_rows(self, read: int, height: int) -> int:
         """More than the least where a band is narrow, though no more than the image has."""

@@ -46,7 +46,10 @@ class Layer:
         """The map that it makes of the maps that it is given."""
         given = iter(maps)
         args = [_filled(value, given) for value in self.args]
-        return _called(self.function, args, {name: _filled(value, given) for name, value in self.kwargs.items()})
+        made: Tensor = _called(
+            self.function, args, {name: _filled(value, given) for name, value in self.kwargs.items()}
+        )
+        return made
 
 
 def record(model: Segmenter, height: int, width: int, *, outline: bool = False) -> list[Layer]:

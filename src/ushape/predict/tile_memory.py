@@ -13,7 +13,6 @@ from torch.func import functional_call
 from ushape.errors import RecipeError
 from ushape.geometry.footprint import Footprint
 from ushape.geometry.tiles import keep_within, keep_within_image, largest_read
-from ushape.images.source import ImageSource
 from ushape.models.segmenter import Segmenter
 
 _LARGEST_TILE = 2048  # pixels of input a side: beyond, a tile saves next to nothing and progress gets coarse
@@ -35,16 +34,16 @@ def largest_keep(model: Segmenter, footprints: Sequence[Footprint], memory_bytes
 
 
 def largest_keep_of_image(
-    model: Segmenter, footprints: Sequence[Footprint], memory_bytes: int, source: ImageSource
+    model: Segmenter, footprints: Sequence[Footprint], memory_bytes: int, shape: tuple[int, int]
 ) -> tuple[int, ...]:
     """The same for a network that sees the edges of an image, in which tiles read no farther than it reaches."""
     per_pixel = bytes_per_pixel(model)
-    keep = keep_within_image(int(memory_bytes / per_pixel), footprints, source.shape)
-    needed = largest_read(source.shape, footprints, keep) * per_pixel
+    keep = keep_within_image(int(memory_bytes / per_pixel), footprints, shape)
+    needed = largest_read(shape, footprints, keep) * per_pixel
     if needed > memory_bytes:
-        height, width = source.shape
+        height, width = shape
         raise RecipeError(
-            f"{memory_bytes / 2**20:.0f} MiB are too little for {source.page} ({height} x {width}): this network looks "
+            f"{memory_bytes / 2**20:.0f} MiB are too little for {height} x {width} pixels: this network looks "
             f"{footprints[0].margin} px around, so that its smallest tile takes about {needed / 2**20 + 1:.0f} MiB. "
             "Allow that with --memory, or make the image smaller."
         )

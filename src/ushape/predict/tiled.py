@@ -7,7 +7,6 @@ pooling grid, read all the context that their kept part depends on, and see the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -21,20 +20,20 @@ from torch import Tensor
 from ushape.checkpoint import Trained
 from ushape.device import Precision, autocast, choose_device
 from ushape.ensemble import Ensemble, read
+from ushape.errors import RecipeError
 from ushape.geometry.tiles import Window, plan
 from ushape.images.source import ImageSource, from_array, read_mirrored
 from ushape.labels import Labels
 from ushape.models.segmenter import evaluating
-from ushape.predict.bands import Band, BandPlanner
+from ushape.predict.bands import Band, Bands
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
 from ushape.predict.row_pass import Answer, pass_band
 from ushape.predict.row_stream import RowStream
-from ushape.predict.tile_memory import bytes_per_pixel, largest_keep, largest_keep_of_image
+from ushape.predict.strategy import Strategy
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
-_AT_ONCE = 1 << 20  # pixels of input: a smaller image is one tile, which is as quick and needs no plan
 
 
 @dataclass(frozen=True)
@@ -79,24 +78,20 @@ class Predictor:
         self.trained, self.members = ensemble.trained, ensemble.members
         self.precision, self.memory_bytes = precision, memory_bytes
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
-        self.footprints = [self.trained.model.footprint] * 2
-        self._keep: tuple[int, ...] | None = None if keep_px is None else (keep_px, keep_px)
-        self._bands = self._band_planner() if keep_px is None else None
-        if self._bands is not None:
-            self._bands.require(self._bytes_of_one)
-        elif keep_px is None and not self.footprints[0].sees_edges:
-            self._keep = largest_keep(self.trained.model, self.footprints, memory_bytes)
+        self._strategy = Strategy(
+            self.trained.model, memory_bytes, networks=len(self.members), flips=self.flips, keep_px=keep_px
+        )
+        self.footprints = self._strategy.footprints
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in parts whose windows partition it: tiles in reading order, or, band after band,
         rows from the top down.
         """
-        if self._bands is None or self._fits_at_once(source):
-            return self._tile_by_tile(source)
-        return self._row_by_row(source, self._bands)
+        bands = self._strategy.bands(source.shape)
+        return self._tile_by_tile(source) if bands is None else self._row_by_row(source, bands)
 
     def _tile_by_tile(self, source: ImageSource) -> Iterator[Predicted]:
-        keep, name = self._keep_for(source), str(source.page)
+        keep, name = self._strategy.keep(source.shape), str(source.page)
         total = sum(1 for _ in plan(source.shape, self.footprints, keep))
         for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
             pixels = read_mirrored(source, tile.read)
@@ -105,8 +100,7 @@ class Predictor:
             classes = self.trained.labels.decide(probability)
             yield Predicted(tile.keep, pixels[tile.kept_of_read], probability, classes, done=done, total=total)
 
-    def _row_by_row(self, source: ImageSource, planner: BandPlanner) -> Iterator[Predicted]:
-        planned = planner.plan(source.shape, self._bytes_of_one)
+    def _row_by_row(self, source: ImageSource, planned: Bands) -> Iterator[Predicted]:
         height, total = source.shape[0], source.shape[0] * len(planned.bands)  # in rows
         for number, band in enumerate(planned.bands):
             answer = self._next_rows(band, str(source.page))
@@ -132,7 +126,7 @@ class Predictor:
         RecipeError where its tiles would not fit in memory.
         """
         height, width = source.shape
-        self._keep_for(source)
+        self._require_memory(source)
         colours_in_doubt = source.channels not in (1, self.trained.intensity.channels)
         if not colours_in_doubt:
             pixels = np.zeros((1, 1, source.channels), dtype=source.dtype)
@@ -164,30 +158,11 @@ class Predictor:
             classes[tile.window.slices] = tile.classes
         return self.trained.labels.decode(classes)
 
-    def _band_planner(self) -> BandPlanner | None:
-        """Of the network, where it passes images row by row here. A GPU is kept busy by tiles."""
-        model = self.trained.model
-        if self.flips or model.device.type != "cpu":
-            return None
-        planner = BandPlanner.of(model)
-        return planner if planner.possible else None
-
-    @property
-    def _bytes_of_one(self) -> int:
-        """What a network's bands may take, where those of all are in memory."""
-        return self.memory_bytes // len(self.members)
-
-    def _fits_at_once(self, source: ImageSource) -> bool:
-        """Whether the image is small, and one pass over it takes no more than the memory."""
-        pixels = math.prod(f.input_for(n) for f, n in zip(self.footprints, source.shape, strict=True))
-        return pixels <= _AT_ONCE and pixels * bytes_per_pixel(self.trained.model) <= self.memory_bytes
-
-    def _keep_for(self, source: ImageSource) -> tuple[int, ...]:
-        if self._keep is not None:
-            return self._keep
-        if self._bands is not None:
-            return source.shape
-        return largest_keep_of_image(self.trained.model, self.footprints, self.memory_bytes, source)
+    def _require_memory(self, source: ImageSource) -> None:
+        try:
+            self._strategy.keep(source.shape)
+        except RecipeError as error:
+            raise RecipeError(f"{source.page}: {error}") from error
 
     def _probability(self, logits: Iterable[Tensor]) -> NDArray[np.float32]:
         """(1, K, h, w) logits of each network → (K, h, w) probabilities, of several networks the mean of theirs."""

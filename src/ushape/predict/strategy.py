@@ -1,0 +1,57 @@
+"""How a network goes over images: small ones at once, larger ones row by row in bands, or in tiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ushape.geometry.footprint import Footprint
+from ushape.models.segmenter import Segmenter
+from ushape.predict.bands import BandPlanner, Bands
+from ushape.predict.tile_memory import bytes_per_pixel, largest_keep, largest_keep_of_image
+
+_AT_ONCE = 1 << 20  # pixels of input: a smaller image is one tile, which is as quick and needs no plan
+
+
+class Strategy:
+    """What is chosen for one network, or several of its kind, and a memory.
+
+    networks: how many go over an image side by side. flips: whether an answer is the mean over flips and turns, which
+    is made tile by tile. keep_px: tiles whose kept part has this side, whatever the memory.
+    RecipeError where the memory is too little for any image.
+    """
+
+    def __init__(
+        self, model: Segmenter, memory_bytes: int, *, networks: int = 1, flips: bool = False, keep_px: int | None = None
+    ) -> None:
+        self.footprints: Sequence[Footprint] = [model.footprint] * 2
+        self._model, self._memory_bytes, self._networks = model, memory_bytes, networks
+        self._keep: tuple[int, ...] | None = None if keep_px is None else (keep_px, keep_px)
+        self._planner: BandPlanner | None = None
+        if self._keep is not None:
+            return
+        if (
+            not flips and model.device.type in ("cpu", "meta") and BandPlanner.of(model).possible
+        ):  # tiles keep a GPU busy
+            self._planner = BandPlanner.of(model)
+            self._planner.require(memory_bytes // networks)
+        elif not model.footprint.sees_edges:
+            self._keep = largest_keep(model, self.footprints, memory_bytes)
+
+    def bands(self, shape: tuple[int, int]) -> Bands | None:
+        """Of an image of this shape; None where it is cut into tiles."""
+        if self._planner is None or self._fits_at_once(shape):
+            return None
+        return self._planner.plan(shape, self._memory_bytes // self._networks)
+
+    def keep(self, shape: tuple[int, int]) -> tuple[int, ...]:
+        """The kept size of tiles, per axis. RecipeError where even the smallest is too large for the memory."""
+        if self._keep is not None:
+            return self._keep
+        if self._planner is not None:
+            return shape
+        return largest_keep_of_image(self._model, self.footprints, self._memory_bytes, shape)
+
+    def _fits_at_once(self, shape: tuple[int, int]) -> bool:
+        pixels = math.prod(f.input_for(n) for f, n in zip(self.footprints, shape, strict=True))
+        return pixels <= _AT_ONCE and pixels * bytes_per_pixel(self._model) <= self._memory_bytes
