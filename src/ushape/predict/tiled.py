@@ -7,9 +7,10 @@ part depends on, and see the image mirrored beyond its borders.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,9 +20,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ushape.checkpoint import Trained
-from ushape.device import Precision, autocast, choose_device
+from ushape.device import Precision, choose_device
+from ushape.engines.choice import Choice, fastest
+from ushape.engines.engine import Engine, EngineName, Network, build
 from ushape.ensemble import Ensemble, read
 from ushape.errors import RecipeError
+from ushape.freed_memory import keeping_freed_memory
 from ushape.geometry.footprint import Footprint
 from ushape.geometry.tiles import Window, keep_within, keep_within_image, largest_read, plan
 from ushape.images.source import ImageSource, from_array, read_mirrored
@@ -59,6 +63,8 @@ class Predictor:
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what the tiles may take beyond the weights; decides how large they are.
     keep_px: side of a tile's kept part, in place of the largest that the memory allows.
+    engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
+        Left out, PyTorch computes each as it stands at that moment: its weights may change in between.
 
     The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
     several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
@@ -73,6 +79,7 @@ class Predictor:
         precision: Precision = "float32",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
+        engine: EngineName | Literal["auto"] | None = None,
     ) -> None:
         ensemble = trained if isinstance(trained, Ensemble) else Ensemble((trained,), trained)
         self.trained, self.members = ensemble.trained, ensemble.members
@@ -82,16 +89,28 @@ class Predictor:
         self._keep: tuple[int, ...] | None = None if keep_px is None else (keep_px, keep_px)
         if self._keep is None and not self.footprints[0].sees_edges:
             self._keep = largest_keep(self.trained.model, self.footprints, memory_bytes)
+        self.choice: Choice | None = None
+        if engine == "auto":
+            self.choice = self._measured_choice()
+            engine = self.choice.engine.name
+        self.engines = [self._engine(engine, member.model) for member in self.members]
+
+    def with_keep(self, keep_px: int) -> Self:
+        """The same with kept parts of this side."""
+        other = copy(self)
+        other._keep = (keep_px, keep_px)
+        return other
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in tiles whose windows partition it, in reading order."""
         keep = self._keep_for(source)
         total = sum(1 for _ in plan(source.shape, self.footprints, keep))
-        for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
-            pixels = read_mirrored(source, tile.read)
-            probability = self._probability(pixels, str(source.page))[:, *tile.kept_of_output]
-            classes = self.trained.labels.decide(probability)
-            yield Predicted(tile.keep, pixels[tile.kept_of_read], probability, classes, done=done, total=total)
+        with keeping_freed_memory():
+            for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
+                pixels = read_mirrored(source, tile.read)
+                probability = self._probability(pixels, str(source.page))[:, *tile.kept_of_output]
+                classes = self.trained.labels.decide(probability)
+                yield Predicted(tile.keep, pixels[tile.kept_of_read], probability, classes, done=done, total=total)
 
     def check(self, source: ImageSource) -> None:
         """ImageError where the network cannot take this image; pixels are read only where its header does not tell.
@@ -139,27 +158,38 @@ class Predictor:
     def _probability(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.float32]:
         """(H, W, C) pixels of a tile → (K, h, w), the exact answer, of several networks the mean of theirs."""
         with torch.inference_mode():
-            logits = self._logits(self.members[0], pixels, name)
+            logits = self._logits(0, pixels, name)
             if len(self.members) > 1:
                 mean = self._untempered.probability(logits) / len(self.members)
-                for member in self.members[1:]:
-                    mean += self._untempered.probability(self._logits(member, pixels, name)) / len(self.members)
+                for number in range(1, len(self.members)):
+                    mean += self._untempered.probability(self._logits(number, pixels, name)) / len(self.members)
                 logits = mean.log()
             exact = self.trained.labels.probability(logits)
         answer: NDArray[np.float32] = exact[0].cpu().numpy()
         return answer
 
-    def _logits(self, member: Trained, pixels: NDArray[np.generic], name: str) -> Tensor:
+    def _logits(self, number: int, pixels: NDArray[np.generic], name: str) -> Tensor:
         """(1, K, h, w) of one network; of its flips, the logarithms of their mean probabilities."""
-        model = member.model
-        x = member.intensity.tensor(pixels, name)[None].to(model.device)
-        x = x.contiguous(memory_format=torch.channels_last)
+        model, engine = self.members[number].model, self.engines[number]
+        x = self.members[number].intensity.tensor(pixels, name)[None].to(model.device)
 
         def one_pass(x: Tensor) -> Tensor:
-            return self._untempered.probability(model.exact(x))
+            return self._untempered.probability(model.inside(engine(x)))
 
-        with autocast(x.device, self.precision), _evaluating(model):
-            return mean_over_flips(one_pass, x).log() if self.flips else model.exact(x)
+        return mean_over_flips(one_pass, x).log() if self.flips else model.inside(engine(x))
+
+    def _engine(self, name: EngineName | None, model: Segmenter) -> Engine:
+        if name is None:
+            return Network(model, self.precision)
+        if self.choice and model is self.trained.model:
+            return self.choice.engine
+        return build(name, model, self.precision)
+
+    def _measured_choice(self) -> Choice:
+        """By the first network: the others are of its kind."""
+        footprint = self.footprints[0]
+        side = footprint.input_for(max(self._keep) if self._keep else footprint.multiple)
+        return fastest(self.trained.model, side, self.precision)
 
     @property
     def _untempered(self) -> Labels:
@@ -170,8 +200,10 @@ class Predictor:
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:
     """The best network of a run's folder, or of one checkpoint file, ready to segment; of an ensemble's folder, all.
 
-    `options` are those of Predictor. Raises CheckpointError for a file that is none of ours or is damaged.
+    `options` are those of Predictor; the engine is "torch" where left out. Raises CheckpointError for a file that is
+    none of ours or is damaged.
     """
+    options = {"engine": "torch", **options}
     return Predictor(read(Path(run), choose_device(device)), **options)  # type: ignore[arg-type]
 
 
@@ -236,15 +268,3 @@ def _measured(model: Segmenter) -> float:
             hook.remove()
     largest_layer, largest_map = max(a + b for a, b in sizes), max(b for _, b in sizes)
     return 4 * (2 * largest_layer + 4 * largest_map + 4 * (x.numel() + answer.numel())) / side**2
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, and afterwards every module in the mode it had."""
-    in_training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in in_training:
-            module.training = True
