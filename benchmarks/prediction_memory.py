@@ -105,7 +105,7 @@ def _networks(folder: Path, options: argparse.Namespace) -> bool:
         trained = _network(settings, classes, flips)
         checkpoint.write(folder / "run.safetensors", trained)
         image, shape = _written(folder / "image.tif", SIDE_OF_NETWORKS, "tiles"), (SIDE_OF_NETWORKS,) * 2
-        foreseen = outlook(trained.model, shape, Strategy(trained.model, options.memory * MIB, flips=flips))
+        foreseen = outlook(trained.model, shape, Strategy(trained.model, options.memory * MIB, by_rows=not flips))
         measured = _measured(folder / "run.safetensors", image, options.memory)
         excess |= measured.total > options.memory * MIB + ALLOCATOR_BYTES
         print(

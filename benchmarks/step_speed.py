@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from ushape.device import Precision, autocast, channels_last, choose_device, faster_precision
+from ushape.freed_memory import keeping_freed_memory
 from ushape.models.anatomy import dissect
 from ushape.models.unet import UNet
 from ushape.train.convolution_gradients import fast_gradients
-from ushape.train.freed_memory import keeping_freed_memory
 from ushape.train.losses import loss
 
 NETWORKS: dict[str, tuple[dict[str, object], int, int]] = {  # options, side of the input, batch

@@ -20,12 +20,14 @@ ORDER = [
     "settings",
     "geometry",
     "atomic",
+    "freed_memory",
     "device",
     "process_group",
     "labels",
     "intensity",
     "images",
     "models",
+    "engines",
     "metrics",
     "data",
     "interchange",
@@ -33,11 +35,15 @@ ORDER = [
     "recipe",
 ]
 ORDER += ["checkpoint", "ensemble", "adoption", "predict", "train", "evaluate", "prune", "compare", "study"]
-ORDER += ["repetition", "report", "cli"]
+ORDER += ["repetition", "report", "export", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
     "tensorboard",
     "torch.utils.tensorboard",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "openvino",
 )  # optional: where it is absent, a message says what to install
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 

@@ -8,6 +8,7 @@
     ├── CheckpointError   a file that is no checkpoint of ours, is cut short, or does not fit
     ├── OutputError       a place that cannot be written, or holds results we will not overwrite
     ├── TrainingError     a training that cannot go on
+    ├── ExportError       a network that another library computes differently
     └── MissingExtra      an optional package that is not installed
 
 Each message says what we got, what we can take, and what to do next. The command line prints it and exits with 2.
@@ -46,6 +47,10 @@ class OutputError(UshapeError, OSError):
 
 class TrainingError(UshapeError, RuntimeError):
     """A training that cannot continue, with the last good weights kept."""
+
+
+class ExportError(UshapeError, ValueError):
+    """An exported network whose answers are not those of the network."""
 
 
 class MissingExtra(UshapeError, ImportError):

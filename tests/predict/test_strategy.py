@@ -16,7 +16,7 @@ def test_small_images_go_at_once_and_large_ones_in_bands():
 
 def test_flips_and_a_named_size_are_made_tile_by_tile():
     model = build("unet", classes=2, width=4)
-    assert Strategy(model, 1 << 30, flips=True).bands((5000, 5000)) is None
+    assert Strategy(model, 1 << 30, by_rows=False).bands((5000, 5000)) is None
     assert Strategy(model, 1 << 30, keep_px=99).keep((5000, 5000)) == (99, 99)
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "Several networks on one folder, trained and scored alike.",
     "study": "What a part of the network is good for: skips.",
     "prune": "Cut a UNet++ to a smaller one, and see what each costs.",
+    "export": "A trained network as an ONNX or OpenVINO file.",
     "inspect": "Layers, sizes, parameters and operations of a network.",
 }
 

@@ -72,7 +72,7 @@ def inspect(
 
 def _say_outlook(model: Segmenter, size: str, memory: str | None, trained: Trained | None, *, json: bool) -> None:
     flips = trained is not None and trained.recipe.prediction.flips is True
-    strategy = Strategy(model, bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES, flips=flips)
+    strategy = Strategy(model, bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES, by_rows=not flips)
     foreseen = outlook(model, _shape(size), strategy)
     seconds = foreseen.multiply_adds * (8 if flips else 1) / pace(model)
     if json:

@@ -21,6 +21,13 @@ class PrecisionChoice(StrEnum):
     fast = "fast"
 
 
+class EngineChoice(StrEnum):
+    auto = "auto"
+    torch = "torch"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+
+
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of images and masks; `ushape check` explains it.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `ushape train` wrote, or a file in it.")]
 Minutes = Annotated[float | None, typer.Option(help=f"Of training; {DEFAULT_MINUTES:g} where no budget is given.")]
@@ -49,7 +56,11 @@ Flips = Annotated[
         help="Average over flips and quarter turns, 8 times slower; left out, where the training found that it helps.",
     ),
 ]
-Precision = Annotated[PrecisionChoice, typer.Option(help="exact: float32; fast: bfloat16.")]
+Precision = Annotated[PrecisionChoice, typer.Option(help="exact: float32; fast: bfloat16 where that is faster.")]
+Engine = Annotated[
+    EngineChoice | None,
+    typer.Option(help="What computes: torch where left out; auto: what is fastest here, by a short measurement."),
+]
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="What tiles may take beside the weights: 2GiB, 500MiB.")
 ]

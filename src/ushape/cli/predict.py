@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from ushape.cli.bar import Bar
-from ushape.cli.options import Device, Flips, Json, Memory, Overwrite, Precision, PrecisionChoice, RunFolder, Tile
+from ushape.cli.options import (
+    Device,
+    Engine,
+    Flips,
+    Json,
+    Memory,
+    Overwrite,
+    Precision,
+    PrecisionChoice,
+    RunFolder,
+    Tile,
+)
 from ushape.cli.settings import predictor_from
 from ushape.cli.tables import say_proof, say_trust
 from ushape.cli.text import say, say_facts, say_json
@@ -43,6 +54,7 @@ def predict(
     memory: Memory = None,
     tile: Tile = None,
     device: Device = None,
+    engine: Engine = None,
     overwrite: Overwrite = False,
     prove: Annotated[bool, typer.Option("--prove", help="Show that the tile size does not change the answer.")] = False,
     json: Json = False,
@@ -55,7 +67,13 @@ def predict(
         raise RecipeError("Where to? Give a folder for the masks: --out MASKS (or --prove, which writes nothing).")
     if prove and precision is PrecisionChoice.fast:
         raise RecipeError("--prove compares exact answers, and bfloat16 rounds; leave out --precision fast.")
-    predictor = predictor_from(run, flips=flips, precision=precision, memory=memory, tile=tile, device=device)
+    predictor = predictor_from(
+        run, flips=flips, precision=precision, memory=memory, tile=tile, device=device, engine=engine
+    )
+    if predictor.choice:
+        say(f"engine {predictor.choice.in_words()}", err=True)
+    if precision is PrecisionChoice.fast and predictor.precision == "float32":
+        say("precision float32: bfloat16 is not faster on this machine", err=True)
     pages = find_images(images)
     if prove:
         for page in pages:

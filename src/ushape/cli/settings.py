@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ushape import recipe
-from ushape.cli.options import PrecisionChoice
+from ushape.cli.options import EngineChoice, PrecisionChoice
+from ushape.device import choose_device, faster_precision
 from ushape.errors import OutputError, RecipeError
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
 
@@ -117,17 +118,19 @@ def predictor_from(
     memory: str | None,
     tile: int | None = None,
     device: str | None,
+    engine: EngineChoice | None = None,
 ) -> Predictor:
-    """A trained network, set as the flags say."""
+    """A trained network, set as the flags say; fast is bfloat16 only where this machine computes that faster."""
     if memory and tile:
         raise RecipeError(f"--memory {memory} chooses the tiles and --tile {tile} names them; give one of the two.")
     return load(
         run,
         device=device,
         flips=flips,
-        precision="float32" if precision is PrecisionChoice.exact else "bfloat16",
+        precision="float32" if precision is PrecisionChoice.exact else faster_precision(choose_device(device)),
         memory_bytes=bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES,
         keep_px=tile,
+        engine=engine.value if engine else "torch",
     )
 
 

@@ -51,6 +51,10 @@ class Segmenter(nn.Module, ABC):
         A network that sees the edges of the image keeps its margin: `geometry.tiles` keeps what is exact of it.
         """
         logits: Tensor = self(x)
+        return self.inside(logits)
+
+    def inside(self, logits: Tensor) -> Tensor:
+        """The exact part of the logits of a pass, whoever computed it."""
         margin = self.footprint.margin if self.footprint.padded and not self.footprint.sees_edges else 0
         return logits[..., margin : logits.shape[-2] - margin, margin : logits.shape[-1] - margin]
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from ushape.atomic import replacing
 from ushape.errors import ImageError, OutputError
+from ushape.freed_memory import keeping_freed_memory
 from ushape.geometry.tiles import Window
 from ushape.images.sink import MaskSink, create_mask
 from ushape.images.source import ImageSource, Page, open_image
@@ -112,7 +113,7 @@ class Job:
 
     def events(self) -> Iterator[TileDone | MaskWritten]:
         """Predict, image after image; each file appears whole or not at all, `formats.together` at the end."""
-        with self.formats.opened():
+        with keeping_freed_memory(), self.formats.opened():
             for file in self.files:
                 self._expected: dict[str, float] = {}
                 yield from self._stack(file) if len(file) > 1 else self._image(file[0])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ushape.ensemble import Ensemble
 from ushape.errors import SizeError
 from ushape.images.source import ImageSource
 from ushape.predict.tile_memory import bytes_per_pixel
@@ -42,10 +41,10 @@ def prove(predictor: Predictor, source: ImageSource) -> Iterator[Compared]:
     _require_memory(predictor, source)
     multiple = predictor.trained.model.footprint.multiple
     longest = -(-max(source.shape) // multiple) * multiple
-    classes, probability = _with_keep(predictor, longest).whole(source)
+    classes, probability = predictor.with_keep(longest).whole(source)
     for keep_px in sorted({max(multiple, longest // parts // multiple * multiple) for parts in _PARTS}, reverse=True):
         difference, flipped, tiles = 0.0, 0, 0
-        for tile in _with_keep(predictor, keep_px).tiles(source):
+        for tile in predictor.with_keep(keep_px).tiles(source):
             place = tile.window.slices
             difference = max(difference, float(np.abs(tile.probability - probability[:, *place]).max()))
             flipped += int(np.count_nonzero(tile.classes != classes[place]))
@@ -62,8 +61,3 @@ def _require_memory(predictor: Predictor, source: ImageSource) -> None:
             f"{needed / 2**30:.1f} GiB of memory, and {predictor.memory_bytes / 2**30:.1f} GiB are allowed. "
             "Allow more with --memory, or cut a part out of the image: the proof is as good on that."
         )
-
-
-def _with_keep(predictor: Predictor, keep_px: int) -> Predictor:
-    networks = Ensemble(predictor.members, predictor.trained)
-    return Predictor(networks, flips=predictor.flips, precision=predictor.precision, keep_px=keep_px)

@@ -16,13 +16,19 @@ _AT_ONCE = 1 << 20  # pixels of input: a smaller image is one tile, which is as 
 class Strategy:
     """What is chosen for one network, or several of its kind, and a memory.
 
-    networks: how many go over an image side by side. flips: whether an answer is the mean over flips and turns, which
-    is made tile by tile. keep_px: tiles whose kept part has this side, whatever the memory.
+    networks: how many go over an image side by side. by_rows: whether rows may be pushed through what computes them,
+    and are no part of a mean over flips and turns. keep_px: tiles whose kept part has this side, whatever the memory.
     RecipeError where the memory is too little for any image.
     """
 
     def __init__(
-        self, model: Segmenter, memory_bytes: int, *, networks: int = 1, flips: bool = False, keep_px: int | None = None
+        self,
+        model: Segmenter,
+        memory_bytes: int,
+        *,
+        networks: int = 1,
+        by_rows: bool = True,
+        keep_px: int | None = None,
     ) -> None:
         self.footprints: Sequence[Footprint] = [model.footprint] * 2
         self._model, self._memory_bytes, self._networks = model, memory_bytes, networks
@@ -30,9 +36,8 @@ class Strategy:
         self._planner: BandPlanner | None = None
         if self._keep is not None:
             return
-        if (
-            not flips and model.device.type in ("cpu", "meta") and BandPlanner.of(model).possible
-        ):  # tiles keep a GPU busy
+        on_processor = model.device.type in ("cpu", "meta")  # tiles keep a GPU busy
+        if by_rows and on_processor and BandPlanner.of(model).possible:
             self._planner = BandPlanner.of(model)
             self._planner.require(memory_bytes // networks)
         elif not model.footprint.sees_edges:

@@ -8,9 +8,11 @@ pooling grid, read all the context that their kept part depends on, and see the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -18,13 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ushape.checkpoint import Trained
-from ushape.device import Precision, autocast, choose_device
+from ushape.device import Precision, choose_device
+from ushape.engines.choice import Choice, fastest
+from ushape.engines.engine import Engine, EngineName, Network, build
 from ushape.ensemble import Ensemble, read
 from ushape.errors import RecipeError
+from ushape.freed_memory import keeping_freed_memory
 from ushape.geometry.tiles import Window, plan
 from ushape.images.source import ImageSource, from_array, read_mirrored
 from ushape.labels import Labels
-from ushape.models.segmenter import evaluating
+from ushape.models.segmenter import Segmenter
 from ushape.predict.bands import Band, Bands
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
@@ -34,6 +39,7 @@ from ushape.predict.strategy import Strategy
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
+_MEASURED_SIDE = 512  # of the tile by which engines are compared
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ class Predictor:
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, and how large tiles.
     keep_px: in tiles, whose kept part has this side.
+    engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
+        Left out, PyTorch computes each as it stands at that moment: its weights may change in between. Only PyTorch
+        goes row by row.
 
     The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
     several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
@@ -73,29 +82,40 @@ class Predictor:
         precision: Precision = "float32",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
+        engine: EngineName | Literal["auto"] | None = None,
     ) -> None:
         ensemble = trained if isinstance(trained, Ensemble) else Ensemble((trained,), trained)
         self.trained, self.members = ensemble.trained, ensemble.members
         self.precision, self.memory_bytes = precision, memory_bytes
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
-        self._strategy = Strategy(
-            self.trained.model, memory_bytes, networks=len(self.members), flips=self.flips, keep_px=keep_px
-        )
-        self.footprints = self._strategy.footprints
+        self.footprints = [self.trained.model.footprint] * 2
+        self.choice: Choice | None = None
+        if engine == "auto":
+            self.choice = fastest(self.trained.model, _MEASURED_SIDE, precision)  # the others are of its kind
+            engine = self.choice.engine.name
+        self.engines = [self._engine(engine, member.model) for member in self.members]
+        self._strategy = self._strategy_for(keep_px)
+
+    def with_keep(self, keep_px: int) -> Self:
+        """The same in tiles whose kept parts have this side."""
+        other = copy(self)
+        other._strategy = self._strategy_for(keep_px)
+        return other
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in parts whose windows partition it: tiles in reading order, or, band after band,
         rows from the top down.
         """
         bands = self._strategy.bands(source.shape)
-        return self._tile_by_tile(source) if bands is None else self._row_by_row(source, bands)
+        with keeping_freed_memory():
+            yield from self._tile_by_tile(source) if bands is None else self._row_by_row(source, bands)
 
     def _tile_by_tile(self, source: ImageSource) -> Iterator[Predicted]:
         keep, name = self._strategy.keep(source.shape), str(source.page)
         total = sum(1 for _ in plan(source.shape, self.footprints, keep))
         for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
             pixels = read_mirrored(source, tile.read)
-            logits = (self._logits(member, pixels, name) for member in self.members)
+            logits = (self._logits(number, pixels, name) for number in range(len(self.members)))
             probability = self._probability(logits)[:, *tile.kept_of_output]
             classes = self.trained.labels.decide(probability)
             yield Predicted(tile.keep, pixels[tile.kept_of_read], probability, classes, done=done, total=total)
@@ -111,11 +131,17 @@ class Predictor:
 
     def _next_rows(self, band: Band, name: str) -> Answer:
         """All networks, ready to be given the rows of a band from its top."""
-        streams = [RowStream(member.model, band.right - band.left) for member in self.members]
+        networks = [engine for engine in self.engines if isinstance(engine, Network)]
+        streams = [RowStream(network.model, band.right - band.left) for network in networks]
 
         def answer(pixels: NDArray[np.generic]) -> NDArray[np.float32] | None:
-            logits = [self._pushed(*pair, pixels, name) for pair in zip(self.members, streams, strict=True)]
-            ready = [each for each in logits if each is not None]
+            ready = []
+            with torch.inference_mode():
+                for number, (network, stream) in enumerate(zip(networks, streams, strict=True)):
+                    rows = self._tensor(number, pixels, name).contiguous(memory_format=torch.channels_last)
+                    with network.computing():
+                        logits = stream.push(rows)
+                    ready += [] if logits is None else [logits]
             return self._probability(ready) if ready else None
 
         return answer
@@ -177,27 +203,39 @@ class Predictor:
         answer: NDArray[np.float32] = exact[0].cpu().numpy()
         return answer
 
-    def _logits(self, member: Trained, pixels: NDArray[np.generic], name: str) -> Tensor:
+    def _logits(self, number: int, pixels: NDArray[np.generic], name: str) -> Tensor:
         """(1, K, h, w) of one network; of its flips, the logarithms of their mean probabilities."""
-        model = member.model
+        model, engine = self.members[number].model, self.engines[number]
 
         def one_pass(x: Tensor) -> Tensor:
-            return self._untempered.probability(model.exact(x))
+            return self._untempered.probability(model.inside(engine(x)))
 
-        x = self._tensor(member, pixels, name)
-        with torch.inference_mode(), autocast(x.device, self.precision), evaluating(model):
-            return mean_over_flips(one_pass, x).log() if self.flips else model.exact(x)
+        with torch.inference_mode():
+            x = self._tensor(number, pixels, name)
+            return mean_over_flips(one_pass, x).log() if self.flips else model.inside(engine(x))
 
-    def _pushed(self, member: Trained, stream: RowStream, pixels: NDArray[np.generic], name: str) -> Tensor | None:
-        """(1, K, h, w) next rows of one network's logits, where there are any after these rows of pixels."""
-        x = self._tensor(member, pixels, name)
-        with torch.inference_mode(), autocast(x.device, self.precision), evaluating(member.model):
-            return stream.push(x)
+    def _tensor(self, number: int, pixels: NDArray[np.generic], name: str) -> Tensor:
+        """(1, C, h, w) of what one network sees of (h, w, C) pixels."""
+        member = self.members[number]
+        return member.intensity.tensor(pixels, name)[None].to(member.model.device)
 
-    def _tensor(self, member: Trained, pixels: NDArray[np.generic], name: str) -> Tensor:
-        """(1, C, h, w) of what a network sees of (h, w, C) pixels."""
-        x = member.intensity.tensor(pixels, name)[None].to(member.model.device)
-        return x.contiguous(memory_format=torch.channels_last)
+    def _engine(self, name: EngineName | None, model: Segmenter) -> Engine:
+        if name is None:
+            return Network(model, self.precision)
+        if self.choice and model is self.trained.model:
+            return self.choice.engine
+        return build(name, model, self.precision)
+
+    def _strategy_for(self, keep_px: int | None) -> Strategy:
+        first = self.engines[0]
+        model, by_rows = (first.model, True) if isinstance(first, Network) else (self.trained.model, False)
+        return Strategy(
+            model,
+            self.memory_bytes,
+            networks=len(self.members),
+            by_rows=by_rows and not self.flips,
+            keep_px=keep_px,
+        )
 
     @property
     def _untempered(self) -> Labels:
@@ -208,6 +246,8 @@ class Predictor:
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:
     """The best network of a run's folder, or of one checkpoint file, ready to segment; of an ensemble's folder, all.
 
-    `options` are those of Predictor. Raises CheckpointError for a file that is none of ours or is damaged.
+    `options` are those of Predictor; the engine is "torch" where left out. Raises CheckpointError for a file that is
+    none of ours or is damaged.
     """
+    options = {"engine": "torch", **options}
     return Predictor(read(Path(run), choose_device(device)), **options)  # type: ignore[arg-type]

@@ -20,10 +20,10 @@ from torch import Tensor
 from ushape.data.patches import PatchSampler
 from ushape.device import Precision, lost_device_named
 from ushape.errors import CheckpointError, RecipeError, TrainingError
+from ushape.freed_memory import keeping_freed_memory
 from ushape.models.segmenter import Segmenter
 from ushape.process_group import ALONE, ProcessGroup, lost_processes_named
 from ushape.recipe import TrainingRecipe
-from ushape.train.freed_memory import keeping_freed_memory
 from ushape.train.gradients import Gradients
 from ushape.train.optimiser import FALL, RunningMean, learning_rate, optimiser
 from ushape.train.randomness import Randomness

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ushape.train.freed_memory import keeping_freed_memory
+from ushape.freed_memory import keeping_freed_memory
 
 MEGABYTES = 256
 

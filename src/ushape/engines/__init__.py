@@ -1,0 +1,1 @@
+"""What computes a trained network when it predicts: PyTorch, ONNX Runtime, OpenVINO."""
