@@ -23,6 +23,7 @@ ORDER = [
     "device",
     "process_group",
     "labels",
+    "regions",
     "intensity",
     "images",
     "models",

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from ushape.cli.bar import Bar
-from ushape.cli.options import Device, Flips, Json, Memory, Overwrite, Precision, PrecisionChoice, RunFolder, Tile
+from ushape.cli.options import (
+    Device,
+    Flips,
+    Json,
+    Memory,
+    OnePiece,
+    Overwrite,
+    Precision,
+    PrecisionChoice,
+    RunFolder,
+    Tile,
+)
 from ushape.cli.settings import predictor_from
 from ushape.cli.tables import say_proof, say_trust
 from ushape.cli.text import say, say_facts, say_json
@@ -38,6 +49,7 @@ def predict(
         str | None,
         typer.Option(metavar="NAMES", help=f"Also what others read: {', '.join(ABOUT)}; several with commas."),
     ] = None,
+    one_piece: OnePiece = None,
     flips: Flips = None,
     precision: Precision = PrecisionChoice.exact,
     memory: Memory = None,
@@ -55,7 +67,9 @@ def predict(
         raise RecipeError("Where to? Give a folder for the masks: --out MASKS (or --prove, which writes nothing).")
     if prove and precision is PrecisionChoice.fast:
         raise RecipeError("--prove compares exact answers, and bfloat16 rounds; leave out --precision fast.")
-    predictor = predictor_from(run, flips=flips, precision=precision, memory=memory, tile=tile, device=device)
+    predictor = predictor_from(
+        run, flips=flips, precision=precision, memory=memory, tile=tile, device=device, one_piece=one_piece
+    )
     pages = find_images(images)
     if prove:
         for page in pages:

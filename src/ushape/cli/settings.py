@@ -12,6 +12,7 @@ from ushape import recipe
 from ushape.cli.options import PrecisionChoice
 from ushape.errors import OutputError, RecipeError
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
+from ushape.regions import declared_in
 
 Flags = Mapping[str, Any]  # Any: numbers, texts and truths, by the flag's name; None where it was not given
 
@@ -117,8 +118,11 @@ def predictor_from(
     memory: str | None,
     tile: int | None = None,
     device: str | None,
+    regions: Sequence[str] | None = None,
+    one_piece: str | None = None,
 ) -> Predictor:
     """A trained network, set as the flags say."""
+    whole = None if one_piece is None else [name.strip() for name in one_piece.split(",") if name.strip()]
     if memory and tile:
         raise RecipeError(f"--memory {memory} chooses the tiles and --tile {tile} names them; give one of the two.")
     return load(
@@ -128,6 +132,8 @@ def predictor_from(
         precision="float32" if precision is PrecisionChoice.exact else "bfloat16",
         memory_bytes=bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES,
         keep_px=tile,
+        regions=declared_in(regions or ()),
+        one_piece=[] if whole == ["none"] else whole,
     )
 
 

@@ -65,4 +65,4 @@ def _require_memory(predictor: Predictor, source: ImageSource) -> None:
 
 def _with_keep(predictor: Predictor, keep_px: int) -> Predictor:
     networks = Ensemble(predictor.members, predictor.trained)
-    return Predictor(networks, flips=predictor.flips, precision=predictor.precision, keep_px=keep_px)
+    return Predictor(networks, flips=predictor.flips, precision=predictor.precision, keep_px=keep_px, one_piece=())

@@ -29,6 +29,10 @@ from ushape.labels import Labels
 from ushape.models.segmenter import Segmenter
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
+from ushape.predict.pieces import in_one_piece, require_nested
+from ushape.recipe import merged
+from ushape.regions import Declared, Region
+from ushape.settings import require_known
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _LARGEST_TILE = 2048  # pixels of input a side: beyond, a tile saves next to nothing and progress gets coarse
@@ -59,6 +63,9 @@ class Predictor:
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what the tiles may take beyond the weights; decides how large they are.
     keep_px: side of a tile's kept part, in place of the largest that the memory allows.
+    regions: declared beside those of the recipe, or in place of those of the same name.
+    one_piece: names of regions of which each image keeps the largest piece alone (predict/pieces.py), those of the
+    recipe where left out. An image's answer is then held in memory whole before its first tile is given.
 
     The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
     several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
@@ -73,11 +80,16 @@ class Predictor:
         precision: Precision = "float32",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
+        regions: Declared | None = None,
+        one_piece: Sequence[str] | None = None,
     ) -> None:
         ensemble = trained if isinstance(trained, Ensemble) else Ensemble((trained,), trained)
         self.trained, self.members = ensemble.trained, ensemble.members
+        if regions:
+            self.trained = replace(self.trained, recipe=merged(self.trained.recipe, {"regions": regions}))
         self.precision, self.memory_bytes = precision, memory_bytes
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
+        self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
         self.footprints = [self.trained.model.footprint] * 2
         self._keep: tuple[int, ...] | None = None if keep_px is None else (keep_px, keep_px)
         if self._keep is None and not self.footprints[0].sees_edges:
@@ -85,6 +97,16 @@ class Predictor:
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in tiles whose windows partition it, in reading order."""
+        if not self.one_piece:
+            yield from self._tiles(source)
+            return
+        classes, every = np.empty(source.shape, dtype=np.uint8), list(self._tiles(source))
+        for tile in every:
+            classes[tile.window.slices] = tile.classes
+        whole = in_one_piece(classes, self.one_piece)
+        yield from (replace(tile, classes=whole[tile.window.slices]) for tile in every)
+
+    def _tiles(self, source: ImageSource) -> Iterator[Predicted]:
         keep = self._keep_for(source)
         total = sum(1 for _ in plan(source.shape, self.footprints, keep))
         for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
@@ -130,6 +152,19 @@ class Predictor:
         for tile in self.tiles(source):
             classes[tile.window.slices] = tile.classes
         return self.trained.labels.decode(classes)
+
+    def _named(self, names: Sequence[str]) -> tuple[Region, ...]:
+        """Regions by their names; RecipeError where there are none, or where they cannot all be in one piece."""
+        if not names:
+            return ()
+        if self.trained.object_rule is not None:
+            raise RecipeError(
+                "This network tells objects apart, each of which is one piece already. Leave one_piece out."
+            )
+        regions = {region.name: region for region in self.trained.regions}
+        require_known(names, {name: r.in_words(self.trained.labels) for name, r in regions.items()}, "region")
+        require_nested([regions[name] for name in names])
+        return tuple(regions[name] for name in names)
 
     def _keep_for(self, source: ImageSource) -> tuple[int, ...]:
         if self._keep is not None:

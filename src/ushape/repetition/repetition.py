@@ -23,6 +23,7 @@ from ushape.metrics.families import FamilyName, family
 from ushape.predict.destination import check_names
 from ushape.predict.files import Job
 from ushape.predict.tiled import Predictor, load
+from ushape.regions import regions_of
 from ushape.repetition.beginning import Beginning
 from ushape.repetition.ledger import Ledger
 from ushape.repetition.member import Member
@@ -97,7 +98,8 @@ class Repetition:
         self._ledger, self._held_back, self._overwrite = ledger, held_back, overwrite
         for name in self.families or ():
             if name != "calibration":  # which any classes have
-                family(name, self.annotation.labels.names)
+                labels = self.annotation.labels
+                family(name, labels.names, regions_of(plan.recipe.regions, labels))
         if masks:
             self._check_masks()
         self._evaluation: Evaluation | None = None
