@@ -33,7 +33,7 @@ ORDER = [
     "object_rule",
     "recipe",
 ]
-ORDER += ["checkpoint", "ensemble", "adoption", "predict", "train", "evaluate", "prune", "compare", "study"]
+ORDER += ["checkpoint", "ensemble", "adoption", "predict", "train", "evaluate", "prune", "compare", "study", "cardiac"]
 ORDER += ["repetition", "report", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
