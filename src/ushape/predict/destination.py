@@ -46,14 +46,19 @@ def check_folder(out: Path, made: Mapping[Path, Sequence[Path]], together: Itera
             f"({', '.join(path.name for path in existing[:5])}{', …' if len(existing) > 5 else ''}). "
             "Replace them with --overwrite, or choose another folder."
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from error
+    make_folder(out)
     try:
         tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
         raise output_error(planned[0], error) from error
+
+
+def make_folder(out: Path) -> None:
+    """A folder, with those above it, where there is none yet; OutputError where that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(out, error) from error
 
 
 def _identity(path: Path) -> tuple[int, int]:
