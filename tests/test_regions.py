@@ -62,6 +62,14 @@ def test_what_is_no_declaration_is_refused(declared: dict[str, object], words: s
         check_declared(declared)
 
 
+def test_regions_in_one_piece_are_declared_ones() -> None:
+    check_declared({"cell": [1]}, ["cell"])
+    with pytest.raises(RecipeError, match="names 'cel', which is no region: did you mean 'cell'"):
+        check_declared({"cell": [1]}, ["cel"])
+    with pytest.raises(RecipeError, match=r"names 'cell', which is no region: \[regions\] declares none"):
+        check_declared({}, ["cell"])
+
+
 @pytest.mark.parametrize(
     ("part", "words"),
     [

@@ -20,7 +20,7 @@ from ushape.data.borders import BorderForm
 from ushape.errors import RecipeError
 from ushape.models import MODELS, build
 from ushape.regions import check_declared
-from ushape.settings import built, check_types, checked, nearest, unknown_names
+from ushape.settings import built, check_types, checked, unknown_names
 
 Task = Literal["semantic", "instances"]
 
@@ -231,16 +231,8 @@ def _check(recipe: Recipe) -> None:
     if minutes and steps:
         raise RecipeError(f"Both minutes = {minutes:g} and steps = {steps} are set; choose one.")
     _check_weights(recipe.training)
-    check_declared(recipe.regions)
-    _check_pieces(recipe)
+    check_declared(recipe.regions, recipe.prediction.one_piece)
     _check_stages(recipe)
-
-
-def _check_pieces(recipe: Recipe) -> None:
-    for name in recipe.prediction.one_piece:
-        if name not in recipe.regions:
-            hint = nearest(name, recipe.regions) if recipe.regions else "[regions] declares none."
-            raise RecipeError(f"one_piece in [prediction] names {name!r}, which is no region: {hint}")
 
 
 def _check_stages(recipe: Recipe) -> None:

@@ -53,8 +53,8 @@ class Region:
         return " + ".join(labels.names[number] for number in self.numbers)
 
 
-def check_declared(declared: Mapping[str, Any]) -> None:
-    """RecipeError for what declares no region, whatever classes there are."""
+def check_declared(declared: Mapping[str, Any], one_piece: Sequence[str] = ()) -> None:
+    """RecipeError for what declares no region, whatever classes there are, and for names in `one_piece` of none."""
     for name, parts in declared.items():
         listed = isinstance(parts, list | tuple) and len(parts) > 0
         if not listed or not all(type(part) in (str, int) for part in parts):
@@ -64,6 +64,10 @@ def check_declared(declared: Mapping[str, Any]) -> None:
             )
         if not re.fullmatch(r"\w[\w -]*", name):
             raise RecipeError(f"{name!r} in [regions] is no name; it takes letters, digits, spaces, - and _.")
+    for name in one_piece:
+        if name not in declared:
+            hint = nearest(name, declared) if declared else "[regions] declares none."
+            raise RecipeError(f"one_piece in [prediction] names {name!r}, which is no region: {hint}")
 
 
 def declared_in(words: Sequence[str]) -> dict[str, list[str | int]]:

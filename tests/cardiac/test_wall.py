@@ -77,6 +77,11 @@ def test_the_septum_lies_where_the_right_ventricle_borders(tube: Phantom, degree
     wall = replace(ring, epicardium=ring.epicardium | (near & (radius < 26)))
     thick = thickness(replace(wall, voxel_mm=None), levels(ring), found)
     assert np.argmax(thick[12:16]) == 1, "segment 14 is the septum, wherever that lies"
+    clockwise = (angle - (degrees - 90) + 180) % 360 - 180
+    wall = replace(ring, epicardium=ring.epicardium | ((np.abs(clockwise) < 40) & (radius < 26)))
+    for from_base, anterior in ((False, 0), (True, 2)):
+        thick = thickness(wall, levels(ring), found, from_base=from_base)
+        assert np.argmax(thick[12:16]) == anterior, "seen from the base, what follows clockwise is the inferior wall"
 
 
 def test_without_a_right_ventricle_nothing_says_where_the_septum_is(tube: Phantom) -> None:

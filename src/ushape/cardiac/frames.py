@@ -13,15 +13,16 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
+
 from ushape.data.names import natural
 from ushape.data.pair import Pair, listed
 from ushape.errors import DataError
-from ushape.images import source
+from ushape.images.source import grid_of
 
 Voxel = tuple[float, float, float]
 """Millimetres from slice to slice, along y and along x."""
 
-grid_of = getattr(source, "grid_of", lambda path: None)  # TEMPORARY
 Key = TypeVar("Key", bound=Hashable)
 
 _SLICE = re.compile(r"(?:slice|sl|z)[\s_\-]*(\d+)", re.IGNORECASE)
@@ -36,13 +37,15 @@ _MOMENT = re.compile(
 class Frame:
     """One moment of one heart. number: of the frame, from 1, as its name or its place in time says; None if neither.
 
-    pairs: the slices in the order of the stack. voxel_mm: None where files do not say.
+    pairs: the slices in the order of the stack. voxel_mm: None where files do not say. along_stack: whether who looks
+    at a slice looks the way that the slices go on, by the file's geometry; None where that is not known.
     """
 
     name: str
     number: int | None
     pairs: tuple[Pair, ...]
     voxel_mm: Voxel | None = None
+    along_stack: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,16 @@ def _stacks(pairs: Sequence[Pair]) -> Iterator[Frame]:
         ordered = sorted(members, key=lambda pair: pair.image.index)
         grid = grid_of(path)
         depth, times = (ordered[0].image.pages, 1) if grid is None else grid.shape[2:]
-        voxel = (grid.voxel_mm[2], grid.voxel_mm[1], grid.voxel_mm[0]) if grid is not None and grid.measured else None
+        voxel, along_stack = None, None
+        if grid is not None and grid.measured:
+            voxel = grid.voxel_mm[2], grid.voxel_mm[1], grid.voxel_mm[0]
+            along_stack = bool(np.linalg.det(grid.affine[:3, :3]) > 0)  # x to the right, y down, z away from the eye
         stem = ordered[0].name.removesuffix(f"_{ordered[0].image.index:03d}")
         for time in range(times):
             slices = tuple(pair for pair in ordered if pair.image.index // depth == time)
             if slices:
                 name = stem if times == 1 else f"{stem}, time {time + 1}"
-                yield Frame(name, _number(stem) if times == 1 else time + 1, slices, voxel)
+                yield Frame(name, _number(stem) if times == 1 else time + 1, slices, voxel, along_stack)
 
 
 def _of_single_images(pairs: Sequence[Pair], frames: int | None) -> Iterator[Frame]:

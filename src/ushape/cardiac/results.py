@@ -41,6 +41,7 @@ class PatientFigures:
     volumes: tuple[tuple[Phase, VolumeScores], ...]
     oddities: tuple[tuple[Phase, str], ...]
     septum: float | None
+    from_base: bool | None
     walls: tuple[list[float], list[float]]
 
     @staticmethod
@@ -56,6 +57,7 @@ class PatientFigures:
             volumes=tuple((r.phase, scores) for r in heart.readings for scores in r.volumes),
             oddities=tuple((r.phase, words) for r in heart.readings for words in r.oddities),
             septum=heart.septum,
+            from_base=heart.from_base,
             walls=heart.walls,
         )
 

@@ -47,8 +47,9 @@ class Reading:
 class Heart:
     """A patient. phases: what says which frame is which.
 
-    septum: where it is on the screen, in degrees (cardiac/wall.py); None where no right ventricle says it. walls: the
-    thickness of the 17 segments at the end of diastole, of the manual and of the predicted masks, in mm or in pixels.
+    septum: where it is on the screen, in degrees (cardiac/wall.py); None where no right ventricle says it. from_base:
+    whether slices are seen from the base; None where files do not say. walls: the thickness of the 17 segments at the
+    end of diastole, of the manual and of the predicted masks, in mm or in pixels.
     """
 
     patient: str
@@ -57,6 +58,7 @@ class Heart:
     manual: Indices
     predicted: Indices
     septum: float | None
+    from_base: bool | None
     walls: tuple[list[float], list[float]]
 
     def reading(self, phase: Phase) -> Reading | None:
@@ -136,13 +138,14 @@ class CardiacStudy:
         by_hand, by_machine = (
             Indices.of(*(sides[phase][side] if phase in sides else None for phase in ("ED", "ES"))) for side in (0, 1)
         )
+        from_base = _seen_from_base(phases.items()[0][1], manual)
         septum, walls = None, ([math.nan] * SEGMENTS, [math.nan] * SEGMENTS)
         if readings[0].phase == "ED":
             manual_at_end, predicted_at_end = sides["ED"]
-            septum = septum_degrees(manual_at_end)
-            at = readings[0].levels
-            walls = thickness(manual_at_end, at, septum), thickness(predicted_at_end, at, septum)
-        return Heart(patient.name, phases.rule, tuple(readings), by_hand, by_machine, septum, walls)
+            septum, seen, at = septum_degrees(manual_at_end), bool(from_base), readings[0].levels
+            ours, theirs = (thickness(v, at, septum, from_base=seen) for v in (manual_at_end, predicted_at_end))
+            walls = ours, theirs
+        return Heart(patient.name, phases.rule, tuple(readings), by_hand, by_machine, septum, from_base, walls)
 
     def _reading(self, phase: Phase, frame: Frame, manual: Ventricle) -> Reading:
         predicted = self._ventricle(frame, self._predicted, self._answered)
@@ -180,6 +183,10 @@ class CardiacStudy:
         classes = self._answers.classes(pair).copy()
         classes[self._manual(pair) == IGNORED] = IGNORED
         return classes
+
+
+def _seen_from_base(frame: Frame, manual: dict[str, Ventricle]) -> bool | None:
+    return None if frame.along_stack is None else frame.along_stack != base_is_last(manual[frame.name])
 
 
 def _anatomy(declared: Declared, labels: Labels) -> Anatomy:

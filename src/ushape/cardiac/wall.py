@@ -6,8 +6,8 @@ length of wall that it crosses. A segment's is the mean over its rays and over t
 than half of the rays meet a wall. Segment 17, the cap beyond the cavity, cannot be measured in short-axis slices and is
 NaN.
 
-Directions: the right ventricle says where the septum is. That the anterior wall follows the septum clockwise is so in
-images seen from the apex, as usual; masks cannot show it.
+Directions: the right ventricle says where the septum is. The anterior wall follows the septum clockwise in images that
+are seen from the apex, as usual, and counter-clockwise from the base; masks cannot show it, a volume's geometry can.
 """
 
 from __future__ import annotations
@@ -52,22 +52,27 @@ def septum_degrees(ventricle: Ventricle) -> float | None:
     return _circular_mean(middles) if middles else None
 
 
-def thickness(ventricle: Ventricle, levels: Sequence[Level | None], septum: float | None) -> list[float]:
+def thickness(
+    ventricle: Ventricle, levels: Sequence[Level | None], septum: float | None, *, from_base: bool = False
+) -> list[float]:
     """(17,) mean thickness of each segment, the first one first: mm, or pixels where their size is not known.
 
-    septum: of `septum_degrees`; where None, segments are numbered as if it were at the left.
+    septum: of `septum_degrees`; where None, segments are numbered as if it were at the left. from_base: whether who
+    looks at the slices looks from the base to the apex.
     """
     found = [math.nan] * SEGMENTS
     if ventricle.epicardium is None:
         return found
-    turned = np.arange(_RAYS) * 360 / _RAYS + (_DEFAULT_SEPTUM if septum is None else septum) - _DEFAULT_SEPTUM
+    as_usual = np.arange(_RAYS) * 360 / _RAYS  # seen from the apex, the septum at the left
+    from_septum = as_usual - _DEFAULT_SEPTUM
+    turned = (_DEFAULT_SEPTUM if septum is None else septum) + (-from_septum if from_base else from_septum)
     for level, (first, count) in _RINGS.items():
         slices = [n for n, of in enumerate(levels) if of == level and ventricle.endocardium[n].any()]
         if not slices:
             continue
         crossed = np.array([_along_rays(ventricle, number, turned) for number in slices])
         # Segments follow each other counter-clockwise, the middle of the first at the anterior wall
-        of_ray = np.floor(((np.arange(_RAYS) * 360 / _RAYS - ANTERIOR) * count / 360 + 0.5) % count).astype(int)
+        of_ray = np.floor(((as_usual - ANTERIOR) * count / 360 + 0.5) % count).astype(int)
         for segment in range(count):
             rays = crossed[:, of_ray == segment]
             if np.mean(rays > 0) >= _LEAST_SHARE:

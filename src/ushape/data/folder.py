@@ -26,6 +26,7 @@ from ushape.data.pair import Fault, MaskFile, Merge, Pair, counted, error, every
 from ushape.data.tree import list_tree
 from ushape.errors import DataError, ImageError
 from ushape.images.source import Page, pages
+from ushape.images.suffix import stem_of
 
 __all__ = ["Fault", "ImageFacts", "MaskFile", "Merge", "Pair", "Survey", "survey"]
 
@@ -80,8 +81,8 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
         return Survey(root, "not recognised", (), (*closed(tree), nothing(tree)))
     drafts, faults = _pairs(found, root, include)
     pairs = [pair for pair in drafts if _included(pair.name, include)]
-    alone = [path for path in found.images_alone if _included(path.stem, include)]
-    masks_alone = [path for path in found.masks_alone if include == "*" or _included(path.stem, include)]
+    alone = [path for path in found.images_alone if _included(stem_of(path), include)]
+    masks_alone = [path for path in found.masks_alone if include == "*" or _included(stem_of(path), include)]
     faults = [*closed(tree), *found.faults, *faults, *orphans(drafts, alone, masks_alone), *unread(tree)]
     if drafts and not pairs:
         faults.append(_none_included(include, drafts))
@@ -109,13 +110,13 @@ def _pairs(found: Found, root: Path, include: str) -> tuple[list[Pair], list[Fau
     """A pair for every page of every match, each with a name of its own; and what is wrong with those included."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
-    stems = Counter(match.image.stem for match in found.matches)
+    stems = Counter(stem_of(match.image) for match in found.matches)
     for match in found.matches:
         places = [part for part in match.image.relative_to(root).parent.parts if folder_word(part) not in IMAGE_FOLDERS]
-        prefix = "".join(f"{place}_" for place in places if stems[match.image.stem] > 1)
+        prefix = "".join(f"{place}_" for place in places if stems[stem_of(match.image)] > 1)
         wrong: list[Fault] = []
         pairs += _paged(match, prefix, wrong)
-        name = prefix + match.image.stem
+        name = prefix + stem_of(match.image)
         faults += wrong if _included(name, include) or _included(f"{name}_000", include) else []
     return pairs, faults
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ushape.data.names import MASK_FOLDERS, Matching, folder_word, names_a_mask
 from ushape.data.pair import Fault, Merge, counted, error, listed
 from ushape.data.tree import Tree
+from ushape.images.suffix import stem_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,11 @@ def name_faults(matching: Matching, twice: Iterable[tuple[Path, ...]]) -> tuple[
     """Files that share a name, and images that several masks claim."""
     return (
         *(
-            error(f"{files[0].with_suffix('')} is there {len(files)} times: {_names(files)}. Keep one of them.", files)
+            error(
+                f"{files[0].parent / stem_of(files[0])} is there {len(files)} times: {_names(files)}. "
+                "Keep one of them.",
+                files,
+            )
             for files in twice
         ),
         *(
@@ -86,7 +91,7 @@ def name_faults(matching: Matching, twice: Iterable[tuple[Path, ...]]) -> tuple[
 def marks_a_mask(path: Path, below: Path) -> bool:
     """Whether a file, or a folder that it lies in, is called like a mask."""
     inner = path.relative_to(below)
-    return names_a_mask(path.stem) or any(folder_word(part) in MASK_FOLDERS for part in inner.parent.parts)
+    return names_a_mask(stem_of(path)) or any(folder_word(part) in MASK_FOLDERS for part in inner.parent.parts)
 
 
 def _names(files: Iterable[Path]) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from ushape.data.names import folder_word, natural
 from ushape.errors import DataError
 from ushape.images.source import SUFFIXES
+from ushape.images.suffix import suffix_of
 
 FOREIGN = {
-    ".nii": "NIfTI", ".nii.gz": "NIfTI", ".dcm": "DICOM", ".mha": "MetaImage", ".mhd": "MetaImage", ".nrrd": "NRRD",
+    ".dcm": "DICOM", ".mha": "MetaImage", ".mhd": "MetaImage", ".nrrd": "NRRD",
     ".zarr": "Zarr", ".n5": "N5", ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "MATLAB", ".npz": "NumPy archive",
     ".czi": "Zeiss CZI", ".lif": "Leica LIF", ".nd2": "Nikon ND2", ".oib": "Olympus OIB", ".oif": "Olympus OIF",
     ".vsi": "Olympus VSI", ".svs": "Aperio SVS", ".ndpi": "Hamamatsu NDPI", ".mrxs": "MIRAX", ".ims": "Imaris",
@@ -64,7 +65,7 @@ def list_tree(root: Path) -> Tree:
     folders: dict[Path, tuple[Path, ...]] = {}
     foreign: list[Path] = []
     for folder, inner, names in _walk(root, closed):
-        readable = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+        readable = [name for name in names if suffix_of(Path(name)) in SUFFIXES]
         files[folder] = tuple(folder / name for name in sorted(readable, key=natural))
         folders[folder] = tuple(folder / name for name in inner)
         foreign += [folder / name for name in sorted(names, key=natural) if format_of(name)]

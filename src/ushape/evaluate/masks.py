@@ -18,6 +18,7 @@ from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
 from ushape.images.source import SUFFIXES, UNANNOTATED, Page, is_coloured, open_image, pages, read_mask
+from ushape.images.suffix import stem_of, suffix_of
 from ushape.labels import IGNORED, Labels, connected_regions
 from ushape.metrics.families import FamilyName, family, measured
 from ushape.metrics.judged import Judged
@@ -239,7 +240,7 @@ def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
         raise DataError(f"There is nothing at {place}. Give a folder of masks, or one mask.")
     files = [place]
     if place.is_dir():
-        files = sorted(f for f in place.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and f.name[0] != ".")
+        files = sorted(f for f in place.iterdir() if suffix_of(f) in SUFFIXES and f.is_file() and f.name[0] != ".")
     found: dict[str, Page] = {}
     for file in files:
         try:
@@ -249,8 +250,8 @@ def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
                 found[page.name] = page
         except ImageError as error:
             faults.append(str(error))
-    stems = {page.path.stem for page in found.values()} | found.keys()
-    return {name: page for name, page in found.items() if not _is_companion(page.path.stem, stems)}
+    stems = {stem_of(page.path) for page in found.values()} | found.keys()
+    return {name: page for name, page in found.items() if not _is_companion(stem_of(page.path), stems)}
 
 
 def _is_companion(stem: str, stems: Collection[str]) -> bool:

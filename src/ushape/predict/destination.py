@@ -9,13 +9,14 @@ from pathlib import Path
 
 from ushape.atomic import output_error
 from ushape.errors import OutputError
+from ushape.images.suffix import stem_of
 
 
 def check_names(made: Mapping[Path, Sequence[Path]], together: Iterable[Path], out: Path) -> None:
     """OutputError where one file would be made twice. `made`: the files of each image, `together`: those of all."""
     of_stem, of_name = defaultdict(list), defaultdict(list)
     for image, paths in made.items():
-        of_stem[image.stem].append(str(image))
+        of_stem[stem_of(image)].append(str(image))
         for path in paths:
             of_name[path.name].append(str(image))
     clashes = {tuple(images) for images in (*of_stem.values(), *of_name.values()) if len(images) > 1}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ushape.errors import ImageError
 from ushape.images.source import SUFFIXES, Page, open_image, pages
+from ushape.images.suffix import suffix_of
 
 
 def find_images(places: Iterable[str]) -> list[Page]:
@@ -57,4 +58,4 @@ def _files_in(place: str) -> list[Path]:
 
 
 def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and file.is_file()
+    return suffix_of(file) in SUFFIXES and file.is_file()

@@ -19,6 +19,7 @@ from ushape.data.annotation import read_objects
 from ushape.data.pair import Pair, listed
 from ushape.errors import OutputError
 from ushape.evaluate import Evaluation, Scored, Scoring
+from ushape.images.suffix import stem_of
 from ushape.metrics.families import FamilyName, family
 from ushape.predict.destination import check_names
 from ushape.predict.files import Job
@@ -171,7 +172,7 @@ class Repetition:
 
     def _check_masks(self) -> None:
         """OutputError for stacks of which several networks answer a part, and for images of one name."""
-        files = {pair.image.path: [self.out / MASKS / pair.image.path.stem] for pair in self.found.pairs}
+        files = {pair.image.path: [self.out / MASKS / stem_of(pair.image.path)] for pair in self.found.pairs}
         check_names(files, (), self.out / MASKS)
         homes = {path: {m.name for m in self.members for p in m.judged if p.image.path == path} for path in files}
         torn = [str(path) for path, names in homes.items() if len(names) > 1]

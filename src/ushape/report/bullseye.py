@@ -45,7 +45,7 @@ def bullseye(thickness: Sequence[float], unit: str, *, low: float, high: float) 
     parts.append(_segment(16, thickness, (low, high), unit, circle, (_CENTRE, _CENTRE)))
     title = f"Thickness of the wall by segment, in {unit}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 300" width="100%" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 410 300" width="100%" role="img" '
         f'aria-label="{escaped(title)}" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
         f"<title>{escaped(title)}</title>{''.join(parts)}{_key(low, high, unit)}</svg>"
     )

@@ -74,9 +74,9 @@ def _index(
         title="Left ventricle: predicted against manual",
         headline=[("patients", str(len(results.patients))), *_headline(results)],
         sections=[
+            ("Patients", _patients(results, pages)),
             _agreement(results).section(),
             _contours(results).section(),
-            ("Patients", _patients(results, pages)),
         ],
         facts=facts,
         command=command,

@@ -26,9 +26,7 @@ def write_heart(path: Path, heart: Heart, command: str) -> None:
     page = Page(
         title=f"{heart.patient}: left ventricle",
         headline=[(f"{NAMES[name]}, predicted", _both(heart, name)) for name in ("ef", "edv", "esv", "mass")],
-        sections=[
-            chapter.section() for chapter in (_volumes(heart), *_walls(heart), _contours(heart), _oddities(heart))
-        ],
+        sections=[chapter.section() for chapter in _chapters(heart)],
         facts=_facts(heart),
         galleries=[_gallery(reading) for reading in heart.readings],
         legend=LEGEND,
@@ -36,6 +34,10 @@ def write_heart(path: Path, heart: Heart, command: str) -> None:
         notes=[DISCLAIMER],
     )
     write(path, page)
+
+
+def _chapters(heart: Heart) -> list[Chapter]:
+    return [_volumes(heart), *_walls(heart), _contours(heart), _surfaces(heart), _oddities(heart)]
 
 
 def figure(value: float, unit: str) -> str:
@@ -46,7 +48,7 @@ def figure(value: float, unit: str) -> str:
     """
     if math.isnan(value):
         return "–"
-    return f"{value:,.0f} {unit}" if unit == "voxels" else f"{value:.1f} {unit}"
+    return (f"{value:,.0f} {unit}" if unit == "voxels" else f"{value:.1f} {unit}").replace("-", "−")
 
 
 def contour_cells(figures: ContourFigures) -> list[str]:
@@ -102,23 +104,36 @@ def _walls(heart: Heart) -> list[Chapter]:
         (f"{reader}, end of diastole", bullseye(side, unit, **span))
         for reader, side in zip(("manual", "predicted"), heart.walls, strict=True)
     ]
-    place = (
-        "No right ventricle says where the septum is: segments are numbered from an arbitrary angle, as if it were at "
-        "the left of the image."
-        if heart.septum is None
-        else f"The septum is where the manual right ventricle borders on the wall, its middle at {heart.septum:.0f}° "
-        "counter-clockwise from the right of the image. That the anterior wall follows it clockwise, as seen from the "
-        "apex, is assumed: masks cannot show it."
-    )
     return [
         Chapter(
             "Thickness of the wall",
-            [place],
+            [_where_the_septum_is(heart)],
             "Segments of the American Heart Association (2002): rings of 6, 6 and 4. Thickness is the length of wall "
             "along rays from the middle of the cavity. The apex, segment 17, cannot be measured in short-axis slices.",
             charts=charts,
         )
     ]
+
+
+def _where_the_septum_is(heart: Heart) -> str:
+    if heart.septum is None:
+        return (
+            "No right ventricle says where the septum is: segments are numbered from an arbitrary angle, as if it were "
+            "at the left of the image."
+        )
+    found = (
+        "The septum is where the manual right ventricle borders on the wall, its middle at "
+        f"{heart.septum:.0f}° counter-clockwise from the right of the image. "
+    )
+    if heart.from_base is None:
+        return found + (
+            "That the anterior wall follows it clockwise is assumed, as it does where slices are seen from the apex: "
+            "neither masks nor files say so."
+        )
+    seen, way = ("base", "counter-clockwise") if heart.from_base else ("apex", "clockwise")
+    return (
+        found + f"By the geometry of the file slices are seen from the {seen}, so the anterior wall follows it {way}."
+    )
 
 
 def _contours(heart: Heart) -> Chapter:
@@ -132,19 +147,26 @@ def _contours(heart: Heart) -> Chapter:
                 found = ContourFigures.of([s for s in mine if level in (None, s.level)])
                 if found.drawn or found.added:
                     rows.append([f"{region}, {reading.phase}, {level or 'all'}", *contour_cells(found)])
-    volumes = [
-        [f"{scores.region}, {reading.phase}", *(_decimals(v, n) for v, n in _of_volume(scores))]
-        for reading in heart.readings
-        for scores in reading.volumes
-    ]
     return Chapter(
         "Contours, slice by slice",
         [f"Means over slices; distances in {unit}." + ("" if heart.voxel_mm else " Good contours need millimetres.")],
         f"APD: average perpendicular distance of the predicted contour from the manual one. {RULE}",
-        grids=[
-            Grid(("contours", *CONTOUR_TITLES), rows),
-            Grid(("surface, in three dimensions", "Dice", "HD in mm", "HD95 in mm", "ASSD in mm"), volumes),
-        ],
+        grids=[Grid(("contours", *CONTOUR_TITLES), rows)],
+    )
+
+
+def _surfaces(heart: Heart) -> Chapter:
+    rows = [
+        [f"{scores.region}, {reading.phase}", *(_decimals(v, n) for v, n in _of_volume(scores))]
+        for reading in heart.readings
+        for scores in reading.volumes
+    ]
+    known = "" if heart.voxel_mm else " Distances need the size of a voxel."
+    return Chapter(
+        "Surfaces, in three dimensions",
+        [],
+        f"Dice of all voxels, and distances between the surfaces, areas weighed.{known}",
+        grids=[Grid(("surfaces", "Dice", "HD in mm", "HD95 in mm", "ASSD in mm"), rows)],
     )
 
 
