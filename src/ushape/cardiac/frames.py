@@ -25,8 +25,8 @@ Voxel = tuple[float, float, float]
 
 Key = TypeVar("Key", bound=Hashable)
 
-_SLICE = re.compile(r"(?:slice|sl|z)[\s_\-]*(\d+)", re.IGNORECASE)
-_FRAME = re.compile(r"(?:frame|fr|phase|time|t)[\s_\-]*(\d+)", re.IGNORECASE)
+_SLICE = re.compile(r"(?<![a-z])(?:slice|sl|z)[\s_\-]*(\d+)", re.IGNORECASE)
+_FRAME = re.compile(r"(?<![a-z])(?:frame|fr|phase|time|t)[\s_\-]*(\d+)", re.IGNORECASE)
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 _MOMENT = re.compile(
     r"[\s_\-.]+(?:(?:frame|fr|phase|time|t)[\s_\-.]*\d+|ed|es|(?:end[\s_\-]?)?(?:diastole|systole)).*$", re.IGNORECASE
