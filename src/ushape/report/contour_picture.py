@@ -18,7 +18,7 @@ LEGEND = [("manual", MANUAL_COLOUR), ("predicted", PREDICTED_COLOUR)]
 
 _SIDE_PX = 320  # of a picture, about
 _FINER = 2  # lines are drawn so many times finer, and shrunk
-_MANUAL_WIDTH, _PREDICTED_WIDTH = 5, 3  # the thinner above, so that both show where they agree
+_MANUAL_WIDTH, _PREDICTED_WIDTH = 7, 3  # the thinner above, so that both show where they agree
 _AROUND = 0.4  # of the ventricle's side, what is shown around it
 _LEAST_PX = 48
 
