@@ -15,7 +15,7 @@ REGIONS = ("--region", "endocardium=3", "--region", "epicardium=2,3")
 def stack(path: Path, inner: float, *, image: bool = False) -> None:
     y, x = np.ogrid[:48, :48]
     radius = np.hypot(y - 24, x - 24)
-    slices = [np.where(radius < inner - n, 3, np.where(radius < 18 - n, 2, 0)) for n in range(5)]
+    slices = [np.where(radius < inner - n, 3, np.where(radius < 18 - n, 2, 0)) for n in range(3)]
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.stack(slices).astype(np.uint8)
     if image:  # no two patients alike, or they were taken for one

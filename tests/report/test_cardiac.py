@@ -25,10 +25,10 @@ VOXEL = (8.0, 1.5, 1.5)
 
 
 def ring(inner: float, outer: float, voxel: tuple[float, float, float] | None = VOXEL) -> Ventricle:
-    """A ventricle of 6 slices that grows narrower to the apex."""
+    """A ventricle of 3 slices that grows narrower to the apex."""
     y, x = np.ogrid[:64, :64]
     radius = np.hypot(y - 32, x - 32)
-    endo, epi = (np.stack([radius < r - number for number in range(6)]) for r in (inner, outer))
+    endo, epi = (np.stack([radius < r - number for number in range(3)]) for r in (inner, outer))
     return Ventricle(endo, epi, None, voxel)
 
 
@@ -61,9 +61,9 @@ def test_a_patients_page_has_figures_slices_and_walls(tmp_path: Path, read) -> N
     rows = {cells[0]: cells[1:] for cells in page.cells}
     assert rows["end-diastolic volume"][:2] == [f"{one.manual.edv:.1f} mL", f"{one.predicted.edv:.1f} mL"]
     assert rows["ejection fraction"][1] == f"{one.predicted.ef:.1f} %"
-    assert rows["endocardium, ED, all"][0] == "6" and rows["endocardium, ED, apex"][0] == "2"
+    assert rows["endocardium, ED, all"][0] == "3" and rows["endocardium, ED, apex"][0] == "1"
     assert rows["epicardium, ES, all"][3:6] == ["1.000", "0.00", "100 %"]
-    assert len(page.images()) == 12
+    assert len(page.images()) == 6
     assert page.text.count("basal anterior") == 2
     assert "not a medical device" in page.text
     assert "That the anterior wall follows it clockwise is assumed" in page.text
@@ -93,10 +93,10 @@ def test_walls_that_nobody_drew_are_left_out(tmp_path: Path, read) -> None:
 
 def test_oddities_are_told(tmp_path: Path, read) -> None:
     spoilt = ring(9, 20)
-    spoilt.endocardium[2] = False
+    spoilt.endocardium[1] = False
     one = heart()
     page = page_of(tmp_path, read, replace(one, readings=(one.readings[0], reading("ES", ring(9, 20), spoilt))))
-    assert "ES: predicted: No cavity in slice 3, between slices that have it." in page.text
+    assert "ES: predicted: No cavity in slice 2, between slices that have it." in page.text
     assert "Nothing is amiss" in page_of(tmp_path, read, one).text
 
 
