@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ushape.data.found import Found, Match
+from ushape.data.grids import grid_faults
 from ushape.data.groups import grouped, grouped_by, merged
 from ushape.data.inspection import ImageFacts, copies, inspected
 from ushape.data.layouts import recognise
@@ -98,7 +99,7 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
         root=root,
         layout=found.layout,
         pairs=merged(together, copies(together, images)),
-        faults=(*faults, *image_faults),
+        faults=(*faults, *image_faults, *grid_faults(together)),
         images=images,
         unpaired=(*alone, *masks_alone),
         grouping=grouping,

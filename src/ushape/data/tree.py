@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ushape.data.names import folder_word, natural
+from ushape.data.names import IMAGE_FOLDERS, MASK_FOLDERS, folder_word, natural
 from ushape.errors import DataError
+from ushape.images.dicom import is_series
 from ushape.images.source import SUFFIXES
 from ushape.images.suffix import suffix_of
 
 FOREIGN = {
-    ".dcm": "DICOM", ".mha": "MetaImage", ".mhd": "MetaImage", ".nrrd": "NRRD",
     ".zarr": "Zarr", ".n5": "N5", ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "MATLAB", ".npz": "NumPy archive",
     ".czi": "Zeiss CZI", ".lif": "Leica LIF", ".nd2": "Nikon ND2", ".oib": "Olympus OIB", ".oif": "Olympus OIF",
     ".vsi": "Olympus VSI", ".svs": "Aperio SVS", ".ndpi": "Hamamatsu NDPI", ".mrxs": "MIRAX", ".ims": "Imaris",
@@ -65,7 +66,8 @@ def list_tree(root: Path) -> Tree:
     folders: dict[Path, tuple[Path, ...]] = {}
     foreign: list[Path] = []
     for folder, inner, names in _walk(root, closed):
-        readable = [name for name in names if suffix_of(Path(name)) in SUFFIXES]
+        readable = [name for name in names if suffix_of(Path(name)) in SUFFIXES or (folder / name).is_dir()]
+        readable = [name for name in readable if not format_of(name)]
         files[folder] = tuple(folder / name for name in sorted(readable, key=natural))
         folders[folder] = tuple(folder / name for name in inner)
         foreign += [folder / name for name in sorted(names, key=natural) if format_of(name)]
@@ -84,7 +86,7 @@ def format_of(name: str) -> str | None:
 def _walk(root: Path, closed: list[Path]) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Each folder with the folders and the files in it; those that cannot be listed go to `closed`.
 
-    A Zarr store is a folder, but counts as one file.
+    A Zarr store is a folder, but counts as one file, and so does a DICOM series.
     """
     seen: set[str] = set()
     walk = os.walk(root, onerror=lambda refusal: closed.append(Path(str(refusal.filename))), followlinks=True)
@@ -94,6 +96,16 @@ def _walk(root: Path, closed: list[Path]) -> Iterator[tuple[Path, list[str], lis
             inner.clear()
             continue
         seen.add(true_place)
-        stores = [name for name in inner if format_of(name)]
+        stores = [name for name in inner if format_of(name) or _is_volume(Path(folder), name)]
         inner[:] = sorted((n for n in inner if not n.startswith(".") and n not in stores), key=natural)
         yield Path(folder), list(inner), [name for name in (*names, *stores) if not name.startswith(".")]
+
+
+def _is_volume(parent: Path, name: str) -> bool:
+    """Whether a folder is a DICOM series; slices in folders called images or masks are images of their own."""
+    called = folder_word(name)
+    if called in IMAGE_FOLDERS or called in MASK_FOLDERS or name.startswith("."):
+        return False
+    with suppress(OSError):  # folders that we may not list are told of when they are walked
+        return is_series(parent / name)
+    return False

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window, mirrored
 from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
+from ushape.images.dicom import DicomImage, dicom_grid, dicom_pages, is_series
 from ushape.images.grid import Grid
+from ushape.images.itk_volume import ItkImage, itk_grid, itk_pages
 from ushape.images.nifti import NiftiImage, nifti_grid, nifti_pages
 from ushape.images.raster import RasterImage
 from ushape.images.suffix import stem_of, suffix_of
@@ -115,6 +117,8 @@ _RASTER = _Format(lambda path, _: RasterImage(path), lambda _: 1)
 _TIFF = _Format(TiffImage, tiff_pages)
 _NUMPY = _Format(NumpyImage, numpy_pages)
 _NIFTI = _Format(NiftiImage, nifti_pages, nifti_grid)
+_ITK = _Format(ItkImage, itk_pages, itk_grid)
+_DICOM = _Format(DicomImage, dicom_pages, dicom_grid)
 
 _FORMATS = {
     ".png": _RASTER,
@@ -127,6 +131,11 @@ _FORMATS = {
     ".npy": _NUMPY,
     ".nii": _NIFTI,
     ".nii.gz": _NIFTI,
+    ".mha": _ITK,
+    ".mhd": _ITK,
+    ".nrrd": _ITK,
+    ".nhdr": _ITK,
+    ".dcm": _DICOM,
 }
 
 SUFFIXES = frozenset(_FORMATS)
@@ -218,6 +227,8 @@ def _format_of(path: Path) -> _Format:
     if not path.exists():
         raise ImageError(f"There is no file {path}. Check the name and the folder.")
     if path.is_dir():
+        if is_series(path):
+            return _DICOM
         raise ImageError(f"{path} is a folder, not an image. Name one file in it.")
     image_format = _FORMATS.get(suffix_of(path))
     if image_format is None:
