@@ -37,7 +37,7 @@ class Survey:
     """A folder as it lies.
 
     layout, grouping: in words. images: facts by pair name, of images that can be read. unpaired: images without masks,
-    and masks without images. notes: what was left alone, and why.
+    and masks without images. notes: what was left alone, and why. value_names: what the layout calls mask values.
     """
 
     root: Path
@@ -48,6 +48,7 @@ class Survey:
     unpaired: tuple[Path, ...] = ()
     grouping: str = "none"
     notes: tuple[str, ...] = ()
+    value_names: Mapping[int, str] = field(default_factory=dict)
 
     def require(self) -> None:
         """Raise DataError with every error at once, where there is one."""
@@ -104,6 +105,7 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
         unpaired=(*alone, *masks_alone),
         grouping=grouping,
         notes=found.notes,
+        value_names=found.value_names,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ushape.data.names import IMAGE_FOLDERS, MASK_FOLDERS, folder_word, natural
 from ushape.errors import DataError
+from ushape.images.contour import is_contour
 from ushape.images.dicom import is_series
 from ushape.images.source import SUFFIXES
 from ushape.images.suffix import suffix_of
@@ -25,14 +26,15 @@ FOREIGN = {
 
 @dataclass(frozen=True)
 class Tree:
-    """What `list_tree` found: readable files and folders per folder, files of formats we do not read, and folders that
-    we may not list."""
+    """What `list_tree` found: readable files and folders per folder, files of formats we do not read, folders that we
+    may not list, and contours in text files."""
 
     root: Path
     files: dict[Path, tuple[Path, ...]]
     folders: dict[Path, tuple[Path, ...]]
     foreign: tuple[Path, ...]
     closed: tuple[Path, ...]
+    contours: tuple[Path, ...] = ()
 
     def direct(self, folder: Path) -> tuple[Path, ...]:
         """Readable files that lie in the folder itself."""
@@ -53,7 +55,10 @@ class Tree:
 
     def holds_any(self, folder: Path) -> bool:
         """Whether readable files lie in the folder or below it."""
-        return bool(self.direct(folder)) or any(self.holds_any(child) for child in self.folders.get(folder, ()))
+        drawn = any(path.parent == folder for path in self.contours)
+        return (
+            bool(self.direct(folder)) or drawn or any(self.holds_any(child) for child in self.folders.get(folder, ()))
+        )
 
 
 def list_tree(root: Path) -> Tree:
@@ -65,13 +70,16 @@ def list_tree(root: Path) -> Tree:
     files: dict[Path, tuple[Path, ...]] = {}
     folders: dict[Path, tuple[Path, ...]] = {}
     foreign: list[Path] = []
+    contours: list[Path] = []
     for folder, inner, names in _walk(root, closed):
         readable = [name for name in names if suffix_of(Path(name)) in SUFFIXES or (folder / name).is_dir()]
         readable = [name for name in readable if not format_of(name)]
         files[folder] = tuple(folder / name for name in sorted(readable, key=natural))
         folders[folder] = tuple(folder / name for name in inner)
+        places = [folder, *(folder / name for name in names if (folder / name).is_dir())]
+        contours += [path for place in places for path in sorted(place.glob("*contour*.txt")) if is_contour(path)]
         foreign += [folder / name for name in sorted(names, key=natural) if format_of(name)]
-    return Tree(root, files, folders, tuple(foreign), tuple(closed))
+    return Tree(root, files, folders, tuple(foreign), tuple(closed), tuple(contours))
 
 
 def format_of(name: str) -> str | None:

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window, mirrored
 from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
+from ushape.images.contour import ContourImage, is_contour
 from ushape.images.dicom import DicomImage, dicom_grid, dicom_pages, is_series
+from ushape.images.dicom_slice import is_dicom
 from ushape.images.grid import Grid
 from ushape.images.itk_volume import ItkImage, itk_grid, itk_pages
 from ushape.images.nifti import NiftiImage, nifti_grid, nifti_pages
@@ -119,6 +121,7 @@ _NUMPY = _Format(NumpyImage, numpy_pages)
 _NIFTI = _Format(NiftiImage, nifti_pages, nifti_grid)
 _ITK = _Format(ItkImage, itk_pages, itk_grid)
 _DICOM = _Format(DicomImage, dicom_pages, dicom_grid)
+_CONTOUR = _Format(ContourImage, lambda _: 1)
 
 _FORMATS = {
     ".png": _RASTER,
@@ -230,7 +233,9 @@ def _format_of(path: Path) -> _Format:
         if is_series(path):
             return _DICOM
         raise ImageError(f"{path} is a folder, not an image. Name one file in it.")
-    image_format = _FORMATS.get(suffix_of(path))
+    image_format = _FORMATS.get(suffix_of(path)) or (_CONTOUR if is_contour(path) else None)
+    if image_format is None and is_dicom(path):
+        image_format = _DICOM
     if image_format is None:
         raise ImageError(
             f"{path} has the suffix {path.suffix!r}; we read {' '.join(sorted(SUFFIXES))}. Convert it, best to TIFF."
