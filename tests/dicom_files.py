@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.pixels import pack_bits
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    RTStructureSetStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 from scipy.spatial.transform import Rotation
 
 IDENTIFIERS = ("SECRETNAME^LEAKY", "ID-31415926", "19010203", "LEAKYHOSPITAL", "SECRETDESCRIPTION")
@@ -57,3 +64,68 @@ def series(folder: Path, pixels: NDArray[np.generic], *, without: tuple[int, ...
                 folder / f"IM-{name:04d}.dcm", times[t, z], place, InstanceNumber=name + 1, TriggerTime=30 * t, **tags
             )
     return folder
+
+
+def segmentation(path: Path, masks: dict[str, NDArray[np.bool_]], **tags) -> Path:
+    """(Z, H, W) masks by name → a DICOM-SEG on the series that `series` writes, with a frame for each slice in use."""
+    frames = [(number, z) for number, mask in enumerate(masks.values(), 1) for z in np.flatnonzero(mask.any((1, 2)))]
+    volumes = list(masks.values())
+    data = dicom(path, np.zeros(volumes[0].shape[1:], np.uint8))
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = SegmentationStorage
+    data.SeriesInstanceUID, data.Modality, data.SegmentationType = "1.2.9", "SEG", "BINARY"
+    data.ReferencedSeriesSequence = [_item(SeriesInstanceUID="1.2.3")]
+    data.SegmentSequence = [_item(SegmentNumber=n, SegmentLabel=name) for n, name in enumerate(masks, 1)]
+    data.PerFrameFunctionalGroupsSequence = [
+        _item(
+            PlanePositionSequence=[_item(ImagePositionPatient=_rounded(ORIGIN + TURN[:, 2] * STEP_MM * z))],
+            SegmentIdentificationSequence=[_item(ReferencedSegmentNumber=number)],
+        )
+        for number, z in frames
+    ]
+    data.NumberOfFrames, data.BitsAllocated, data.BitsStored, data.HighBit = len(frames), 1, 1, 0
+    del data.ImagePositionPatient
+    data.PixelData = pack_bits(np.stack([volumes[number - 1][z] for number, z in frames]).astype(np.uint8))
+    for name, value in tags.items():
+        setattr(data, name, value)
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def structures(path: Path, polygons: dict[str, list[tuple[int, NDArray[np.float64]]]], **tags) -> Path:
+    """By name, polygons (slice, (n, 2) x and y in pixels) → an RTSTRUCT on the series that `series` writes."""
+    data = dicom(path, np.zeros((2, 2), np.uint8), Rows=None, Columns=None, PixelData=None)
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = RTStructureSetStorage
+    data.SeriesInstanceUID, data.Modality = "1.2.8", "RTSTRUCT"
+    of_series = _item(RTReferencedSeriesSequence=[_item(SeriesInstanceUID="1.2.3")])
+    data.ReferencedFrameOfReferenceSequence = [_item(RTReferencedStudySequence=[of_series])]
+    data.StructureSetROISequence = [_item(ROINumber=9 - n, ROIName=name) for n, name in enumerate(polygons)]
+    data.ROIContourSequence = [
+        _item(
+            ReferencedROINumber=9 - n,
+            ContourSequence=[
+                _item(ContourGeometricType="CLOSED_PLANAR", ContourData=_rounded(_places(z, points).ravel()))
+                for z, points in drawn
+            ],
+        )
+        for n, drawn in enumerate(polygons.values())
+    ]
+    for name, value in tags.items():
+        setattr(data, name, value)
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _places(z: float, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 3) millimetres of pixels of a slice."""
+    return ORIGIN + np.column_stack([points * SPACING_MM[::-1], np.full(len(points), z * STEP_MM)]) @ TURN.T
+
+
+def _rounded(numbers: NDArray[np.float64]) -> list[float]:
+    return [round(float(number), 5) for number in numbers]
+
+
+def _item(**tags) -> Dataset:
+    item = Dataset()
+    for name, value in tags.items():
+        setattr(item, name, value)
+    return item

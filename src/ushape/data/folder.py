@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ushape.data.drawings import drawn_names
 from ushape.data.found import Found, Match
 from ushape.data.grids import grid_faults
 from ushape.data.groups import grouped, grouped_by, merged
@@ -94,18 +95,19 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
     else:
         together, grouping = grouped(pairs, found.grouping)
     images, image_faults = inspected(together)
+    drawn, drawing_faults = drawn_names(together)
     if len(together) == 1:
         faults.append(only_one(together[0]))
     return Survey(
         root=root,
         layout=found.layout,
         pairs=merged(together, copies(together, images)),
-        faults=(*faults, *image_faults, *grid_faults(together)),
+        faults=(*faults, *image_faults, *grid_faults(together), *drawing_faults),
         images=images,
         unpaired=(*alone, *masks_alone),
         grouping=grouping,
         notes=found.notes,
-        value_names=found.value_names,
+        value_names=found.value_names or drawn,
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
-from ushape.images.dicom_slice import DicomSlice, dicom_slice, is_dicom
+from ushape.images.dicom_slice import DicomSlice, dicom_slice, is_dicom, is_drawing
 from ushape.images.grid import Grid
 
 SAME_PLACE_MM = 0.01
@@ -50,6 +50,14 @@ def dicom_grid(path: Path) -> Grid:
     return _series(path).grid
 
 
+def series_of(folder: Path) -> str | None:
+    """What identifies the series of a folder of slices; None where these are no series."""
+    try:
+        return _series(folder).slices[0].series
+    except ImageError:
+        return None
+
+
 def is_series(folder: Path) -> bool:
     """Whether the DICOM files of a folder belong together: unless each is a series of its own, as radiographs are."""
     return _is_series(folder, folder.stat().st_mtime_ns)
@@ -59,7 +67,7 @@ def is_series(folder: Path) -> bool:
 def _is_series(folder: Path, _changed: int) -> bool:
     files = _dicom_files(folder)
     if len(files) < 2:
-        return bool(files)
+        return bool(files) and not is_drawing(files[0])
     seen = set()
     for path in files:
         try:

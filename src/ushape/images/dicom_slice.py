@@ -18,9 +18,9 @@ from ushape.errors import ImageError, MissingExtra
 from ushape.images.voxel_type import as_voxels, voxel_type
 
 _TAGS = [
-    "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
-    "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope",
-    "RescaleIntercept", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames",
+    "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation",
+    "RescaleSlope", "RescaleIntercept", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "ContentTime",
 ]  # fmt: skip
 _TIMES = ("TemporalPositionIdentifier", "TriggerTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
@@ -28,6 +28,7 @@ _INVERTED = "MONOCHROME1"
 _GREY = (_INVERTED, "MONOCHROME2")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _MOST_BYTES_FROM_ONE = 4096  # JPEG's: a bit or so for 8 x 8 pixels
+_DRAWINGS = {"1.2.840.10008.5.1.4.1.1.66.4": "SEG", "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT"}
 _PREAMBLE_BYTES = 128
 
 
@@ -59,7 +60,7 @@ class DicomSlice:
 
     def read(self) -> NDArray[np.generic]:
         """(H, W, C) values: rescaled, and dark where nothing is (MONOCHROME1 is turned round)."""
-        pixels = _pixels(self.path).reshape(*self.shape, self.channels)
+        pixels = _pixels(self.path, self.path.stat().st_mtime_ns).reshape(*self.shape, self.channels)
         if self.inverted:
             brightest = (1 << self.bits) - 1 if self.stored.kind == "u" else -1
             pixels = (brightest - pixels.astype(np.int64)).astype(self.stored)
@@ -81,12 +82,16 @@ def is_dicom(path: Path) -> bool:
 
 
 def dicom_slice(path: Path) -> DicomSlice | None:
-    """The slice of a file; None for a file that holds no image (a directory, a report, contours).
+    """The slice of a file; None for a file that holds no image (a directory, a report, contours, segments).
 
     Raises ImageError for what is no DICOM, and for images that we do not take.
     """
     header = _header(path)
-    if "Rows" not in header or "PhotometricInterpretation" not in header:
+    if (
+        str(header.get("SOPClassUID", "")) in _DRAWINGS
+        or "Rows" not in header
+        or "PhotometricInterpretation" not in header
+    ):
         return None
     kind, frames = str(header.PhotometricInterpretation), int(header.get("NumberOfFrames") or 1)
     if frames > 1:
@@ -119,6 +124,40 @@ def dicom_slice(path: Path) -> DicomSlice | None:
     )
 
 
+def is_drawing(path: Path) -> bool:
+    """Whether a file that opens as DICOM is a DICOM-SEG or an RTSTRUCT."""
+    return is_dicom(path) and _kind_of(path, path.stat().st_mtime_ns) in _DRAWINGS
+
+
+@lru_cache(maxsize=4096)
+def _kind_of(path: Path, _changed: int) -> str:
+    try:
+        return str(_header(path).get("SOPClassUID", ""))
+    except ImageError:
+        return ""  # told of when it is opened
+
+
+def dicom_drawing(path: Path) -> tuple[str, str, Any]:  # a pydicom Dataset
+    """ "SEG" or "RTSTRUCT", the series that it was drawn on, and all that the file says but the pixels."""
+    data = _header(path, None)
+    kind = _DRAWINGS[str(data.SOPClassUID)]
+    try:
+        if kind == "SEG":
+            return kind, str(data.ReferencedSeriesSequence[0].SeriesInstanceUID), data
+        study = data.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+        return kind, str(study.RTReferencedSeriesSequence[0].SeriesInstanceUID), data
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ImageError(
+            f"{path} does not say which series it was drawn on. Export it again, with the series."
+        ) from error
+
+
+@lru_cache(maxsize=2)
+def stored_frames(path: Path, _changed: int) -> NDArray[np.generic]:
+    """(frames, H, W) stored values of a file, or (H, W) of a single frame."""
+    return _decoded(path)
+
+
 def _check_size(path: Path, shape: tuple[int, int], pixel_bytes: int) -> None:
     """Refuses what the file cannot hold before memory is asked for."""
     held = path.stat().st_size
@@ -136,10 +175,10 @@ def _numbers(header: Any, name: str, count: int) -> tuple[float, ...] | None:  #
     return tuple(float(number) for number in found)
 
 
-def _header(path: Path) -> Any:  # a pydicom FileDataset
+def _header(path: Path, tags: list[str] | None = _TAGS) -> Any:  # a pydicom FileDataset
     pydicom = _pydicom(path)
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
     except pydicom.errors.InvalidDicomError as error:
         raise ImageError(
             f"{path} is no DICOM file that we can open: it lacks the mark that they begin with. It may be encrypted or "
@@ -152,8 +191,13 @@ def _header(path: Path) -> Any:  # a pydicom FileDataset
 
 
 @lru_cache(maxsize=4)
-def _pixels(path: Path) -> NDArray[np.generic]:
-    """Stored values, decompressed, colours as RGB; the latest few are kept, for their windows."""
+def _pixels(path: Path, _changed: int) -> NDArray[np.generic]:
+    """The latest few are kept, for their windows."""
+    return _decoded(path)
+
+
+def _decoded(path: Path) -> NDArray[np.generic]:
+    """Stored values, decompressed, colours as RGB."""
     pydicom = _pydicom(path)
     name = "unknown"
     try:
