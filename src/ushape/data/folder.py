@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ushape.data.drawings import drawn_names
 from ushape.data.found import Found, Match
+from ushape.data.grids import grid_faults
 from ushape.data.groups import grouped, grouped_by, merged
 from ushape.data.inspection import ImageFacts, copies, inspected
 from ushape.data.layouts import recognise
@@ -36,7 +38,7 @@ class Survey:
     """A folder as it lies.
 
     layout, grouping: in words. images: facts by pair name, of images that can be read. unpaired: images without masks,
-    and masks without images. notes: what was left alone, and why.
+    and masks without images. notes: what was left alone, and why. value_names: what the layout calls mask values.
     """
 
     root: Path
@@ -47,6 +49,7 @@ class Survey:
     unpaired: tuple[Path, ...] = ()
     grouping: str = "none"
     notes: tuple[str, ...] = ()
+    value_names: Mapping[int, str] = field(default_factory=dict)
 
     def require(self) -> None:
         """Raise DataError with every error at once, where there is one."""
@@ -92,17 +95,19 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
     else:
         together, grouping = grouped(pairs, found.grouping)
     images, image_faults = inspected(together)
+    drawn, drawing_faults = drawn_names(together)
     if len(together) == 1:
         faults.append(only_one(together[0]))
     return Survey(
         root=root,
         layout=found.layout,
         pairs=merged(together, copies(together, images)),
-        faults=(*faults, *image_faults),
+        faults=(*faults, *image_faults, *grid_faults(together), *drawing_faults),
         images=images,
         unpaired=(*alone, *masks_alone),
         grouping=grouping,
         notes=found.notes,
+        value_names=found.value_names or drawn,
     )
 
 

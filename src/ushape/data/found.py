@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ushape.data.names import MASK_FOLDERS, Matching, folder_word, names_a_mask
@@ -31,6 +31,7 @@ class Found:
     """A recognised layout, in words, and everything in it.
 
     grouping: in words, where the folder itself says what belongs together. notes: what was left alone, and why.
+    value_names: what mask values are called, where the layout says so.
     """
 
     layout: str
@@ -40,6 +41,7 @@ class Found:
     grouping: str = ""
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    value_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def combined(layout: str, grouping: str, parts: Iterable[Found]) -> Found:

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ushape.data.acdc import acdc
 from ushape.data.bids import subjects
+from ushape.data.contours import contours
 from ushape.data.found import Found, Match, combined, left_alone, name_faults
 from ushape.data.names import IMAGE_FOLDERS, MASK_FOLDERS, is_training, match, named, names_a_mask
+from ushape.data.nnunet import nnunet
 from ushape.data.tree import Tree
 from ushape.data.two_folders import two_folders
 from ushape.images.suffix import stem_of
@@ -100,6 +103,9 @@ def side_by_side(tree: Tree, folder: Path) -> Found | None:
 
 
 LAYOUTS: tuple[Callable[[Tree, Path], Found | None], ...] = (
+    contours,
+    acdc,
+    nnunet,
     subjects,
     object_folders,
     two_folders,

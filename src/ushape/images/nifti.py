@@ -13,6 +13,7 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,18 +62,34 @@ def nifti_grid(path: Path) -> Grid:
     return _volume(path).grid
 
 
-def write_nifti(path: Path, pixels: NDArray[np.generic], like: Path, *, zipped: bool) -> None:
-    """(pages, H, W) values → a file with the axes and the geometry of the NIfTI file `like`, and nothing else of it:
-    names, dates, comments and extensions may tell who the patient is.
-    """
-    nibabel, model = _nibabel(path), _volume(like).header
+def header_like(path: Path) -> Any:  # nibabel's Nifti1Header or Nifti2Header
+    """A header with the axes and the geometry of a NIfTI file, and nothing else of it."""
+    model = _volume(path).header
     header = type(model)()
-    header.set_data_dtype(pixels.dtype)
     header.set_data_shape(model.get_data_shape())
     for field in _GEOMETRY:
         header[field] = model[field]
-    width, height, slices, times = _volume(like).grid.shape
-    voxels = pixels.reshape(times, slices, height, width).T.reshape(model.get_data_shape(), order="F")
+    return header
+
+
+def header_of(grid: Grid, path: Path) -> Any:  # nibabel's Nifti1Header
+    """The header of a file, to be written at `path`, on this grid."""
+    nibabel = _nibabel(path)
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(grid.shape if grid.shape[3] > 1 else grid.shape[:3])
+    header["pixdim"][1:4] = grid.voxel_mm
+    header.set_sform(grid.affine, code="scanner")
+    header.set_qform(grid.affine, code="scanner", strip_shears=True)
+    header.set_xyzt_units("mm" if grid.measured else "unknown")
+    return header
+
+
+def write_nifti(path: Path, pixels: NDArray[np.generic], header: Any, *, zipped: bool) -> None:
+    """(pages, H, W) values → a file with the axes and the geometry of a header."""
+    nibabel, axes = _nibabel(path), header.get_data_shape()
+    header.set_data_dtype(pixels.dtype)
+    x, y, z, t = (*axes, 1, 1)[:4]
+    voxels = pixels.reshape(t, z, y, x).T.reshape(axes, order="F")
     kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     with path.open("wb") as file:
         if not zipped:
@@ -92,11 +109,10 @@ class _Volume:
             opened = nibabel.load(path, mmap=False)
             self.header, self._first_byte = opened.header, int(opened.dataobj.offset)
             affine = self.header.get_best_affine()
-            slope, intercept = self.header.get_slope_inter()
+            self._slope, self._intercept = float(opened.dataobj.slope), float(opened.dataobj.inter)
             unit, _ = self.header.get_xyzt_units()
         except (*_DAMAGE, nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, KeyError) as e:
             raise _damaged(path, e) from e
-        self._slope, self._intercept = (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
         self._stored = self._checked_type()
         self.dtype = voxel_type(self._stored, scaled=(self._slope, self._intercept) != (1, 0))
         self.grid = self._grid(np.asarray(affine, dtype=np.float64), unit)

@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window, mirrored
 from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
+from ushape.images.contour import ContourImage, is_contour
+from ushape.images.dicom import DicomImage, dicom_grid, dicom_pages, is_series
+from ushape.images.dicom_drawing import DrawingImage, drawing_grid, drawing_pages
+from ushape.images.dicom_slice import is_dicom, is_drawing
 from ushape.images.grid import Grid
+from ushape.images.itk_volume import ItkImage, itk_grid, itk_pages
 from ushape.images.nifti import NiftiImage, nifti_grid, nifti_pages
 from ushape.images.raster import RasterImage
 from ushape.images.suffix import stem_of, suffix_of
@@ -115,6 +120,10 @@ _RASTER = _Format(lambda path, _: RasterImage(path), lambda _: 1)
 _TIFF = _Format(TiffImage, tiff_pages)
 _NUMPY = _Format(NumpyImage, numpy_pages)
 _NIFTI = _Format(NiftiImage, nifti_pages, nifti_grid)
+_ITK = _Format(ItkImage, itk_pages, itk_grid)
+_DICOM = _Format(DicomImage, dicom_pages, dicom_grid)
+_DRAWING = _Format(DrawingImage, drawing_pages, drawing_grid)
+_CONTOUR = _Format(ContourImage, lambda _: 1)
 
 _FORMATS = {
     ".png": _RASTER,
@@ -127,6 +136,11 @@ _FORMATS = {
     ".npy": _NUMPY,
     ".nii": _NIFTI,
     ".nii.gz": _NIFTI,
+    ".mha": _ITK,
+    ".mhd": _ITK,
+    ".nrrd": _ITK,
+    ".nhdr": _ITK,
+    ".dcm": _DICOM,
 }
 
 SUFFIXES = frozenset(_FORMATS)
@@ -218,8 +232,12 @@ def _format_of(path: Path) -> _Format:
     if not path.exists():
         raise ImageError(f"There is no file {path}. Check the name and the folder.")
     if path.is_dir():
+        if is_series(path):
+            return _DICOM
         raise ImageError(f"{path} is a folder, not an image. Name one file in it.")
-    image_format = _FORMATS.get(suffix_of(path))
+    image_format = _FORMATS.get(suffix_of(path)) or (_CONTOUR if is_contour(path) else None)
+    if image_format in (None, _DICOM) and is_dicom(path):
+        image_format = _DRAWING if is_drawing(path) else _DICOM
     if image_format is None:
         raise ImageError(
             f"{path} has the suffix {path.suffix!r}; we read {' '.join(sorted(SUFFIXES))}. Convert it, best to TIFF."

@@ -17,10 +17,15 @@ from numpy.typing import DTypeLike, NDArray
 from ushape.atomic import replacing
 from ushape.errors import OutputError
 from ushape.geometry.tiles import Window
-from ushape.images.nifti import nifti_grid, write_nifti
+from ushape.images.itk_volume import write_itk
+from ushape.images.nifti import header_like, header_of, write_nifti
+from ushape.images.source import grid_of
 from ushape.images.suffix import suffix_of
 
-_MASK_SUFFIXES = {".nii": ".nii", ".nii.gz": ".nii.gz"}
+_MASK_SUFFIXES = {
+    ".nii": ".nii", ".nii.gz": ".nii.gz", ".mha": ".mha", ".mhd": ".mha", ".nrrd": ".nrrd", ".nhdr": ".nrrd",
+    ".dcm": ".nii.gz",
+}  # fmt: skip
 """The suffix of an image that has a grid → that of its mask."""
 
 
@@ -34,7 +39,9 @@ class VolumeMask:
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists already. Write elsewhere, or allow it with --overwrite.")
         self.path, self._image, self._indices = path, image, iter(indices)
-        self._grid = nifti_grid(image)
+        grid = grid_of(image)
+        assert grid is not None, f"{image} has no grid"
+        self._grid = grid
         self._pixels: NDArray[np.generic] | None = None
 
     def __enter__(self) -> Self:
@@ -64,7 +71,16 @@ class VolumeMask:
             return
         assert self._pixels is not None, "a mask without pages"
         with replacing(self.path) as temporary:
-            write_nifti(temporary, self._pixels, self._image, zipped=suffix_of(self.path) == ".nii.gz")
+            self._store(temporary, self._pixels)
+
+    def _store(self, temporary: Path, pixels: NDArray[np.generic]) -> None:
+        suffix = suffix_of(self.path)
+        if suffix in (".mha", ".nrrd"):
+            write_itk(temporary, suffix, pixels, self._image)
+            return
+        like = suffix_of(self._image) in (".nii", ".nii.gz")
+        header = header_like(self._image) if like else header_of(self._grid, self.path)
+        write_nifti(temporary, pixels, header, zipped=suffix == ".nii.gz")
 
 
 class VolumePage:
@@ -91,4 +107,4 @@ class VolumePage:
 
 def mask_suffix(image: Path) -> str | None:
     """The suffix of a mask on the grid of this image; None for images without a grid."""
-    return _MASK_SUFFIXES.get(suffix_of(image))
+    return ".nii.gz" if image.is_dir() else _MASK_SUFFIXES.get(suffix_of(image))
