@@ -87,7 +87,8 @@ def _index(
 def _headline(results: Results) -> Iterator[tuple[str, str]]:
     ef = results.agreement("ef")
     if ef.pairs:
-        yield "bias of the ejection fraction", f"{ef.bias:+.1f} % (limits {ef.low:.1f} to {ef.high:.1f} %)"
+        limits = f"limits {_signed(ef.low)} to {_signed(ef.high)} %"
+        yield "bias of the ejection fraction", f"{_signed(ef.bias)} % ({limits})"
     for region in results.regions:
         found = results.contours(region)
         yield f"Dice, {region}", f"{found.dice:.3f}"
