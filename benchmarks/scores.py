@@ -27,7 +27,8 @@ from ushape.images.simulated import membranes
 from ushape.images.source import from_array
 from ushape.intensity import Intensity
 from ushape.labels import Labels, connected_regions
-from ushape.metrics.families import FamilyName, Judged, family
+from ushape.metrics.families import FamilyName, family
+from ushape.metrics.judged import Judged
 from ushape.metrics.pixels import PixelScores, ScoreHistogram, confusion
 from ushape.models.unet import UNet
 from ushape.predict.tiled import Predictor

@@ -24,6 +24,7 @@ ORDER = [
     "device",
     "process_group",
     "labels",
+    "regions",
     "intensity",
     "images",
     "models",
@@ -34,7 +35,7 @@ ORDER = [
     "object_rule",
     "recipe",
 ]
-ORDER += ["checkpoint", "ensemble", "adoption", "predict", "train", "evaluate", "prune", "compare", "study"]
+ORDER += ["checkpoint", "ensemble", "adoption", "predict", "train", "evaluate", "prune", "compare", "study", "cardiac"]
 ORDER += ["repetition", "report", "export", "cli"]
 FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
@@ -44,6 +45,9 @@ LATE_IMPORTS_OF = (
     "onnxscript",
     "onnxruntime",
     "openvino",
+    "nibabel",
+    "pydicom",
+    "SimpleITK",
 )  # optional: where it is absent, a message says what to install
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 

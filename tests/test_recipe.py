@@ -52,7 +52,8 @@ EVERYTHING = Recipe(
         bias_rate=2.0,
         initial_weights="vgg16.safetensors",
     ),
-    prediction=PredictionRecipe(flips=True),
+    prediction=PredictionRecipe(flips=True, one_piece=("cell",)),
+    regions={"nucleus": [255], "cell": ["plasm", 255]},
     stages=(Stage("unet", 1e-3, share=2.0), Stage("unet", 1e-4)),
     seed=2**40,
 )

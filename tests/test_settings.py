@@ -30,6 +30,7 @@ class Outer:
     on: bool = False
     name: str = ""
     numbers: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     inner: Inner = Inner()
     either: bool | Literal["auto"] = "auto"
@@ -37,8 +38,15 @@ class Outer:
 
 
 def test_nested_values_become_nested_dataclasses() -> None:
-    values = {"count": 3, "on": True, "numbers": [1, 2], "options": {"x": None}, "inner": {"share": 1, "kind": "c"}}
-    assert built(Outer, values, "the file") == Outer(3, True, "", (1, 2), {"x": None}, Inner(1.0, "c"))
+    values = {
+        "count": 3,
+        "on": True,
+        "numbers": [1, 2],
+        "names": ["a"],
+        "options": {"x": None},
+        "inner": {"share": 1, "kind": "c"},
+    }
+    assert built(Outer, values, "the file") == Outer(3, True, "", (1, 2), ("a",), {"x": None}, Inner(1.0, "c"))
     assert [built(Outer, {"either": value}, "the file").either for value in (True, False, "auto")] == [
         True,
         False,
@@ -56,6 +64,7 @@ def test_nested_values_become_nested_dataclasses() -> None:
         ({"either": "on"}, "either in the file is 'on'; it takes one of true, false, auto."),
         ({"name": 7}, "name in the file is 7; it takes text."),
         ({"numbers": [1, "2"]}, "numbers in the file is [1, '2']; it takes a list of whole numbers."),
+        ({"names": ["a", 2]}, "names in the file is ['a', 2]; it takes a list of texts."),
         ({"options": 1}, "options in the file is 1; it takes a table."),
         ({"inner": 1}, "inner in the file is 1; it takes a table of settings, [inner]."),
         ({"parts": 1}, "parts in the file is 1; it takes tables of settings, a [[parts]] for each."),
@@ -77,7 +86,7 @@ def test_all_unknown_names_are_told_with_the_nearest() -> None:
     assert list(unknown_names(Outer, values, "the file")) == [
         "'cuont' in the file: did you mean 'count'?",
         "'shear' in [inner]: did you mean 'share'?",
-        "'zzz' in the file: there are: count, on, name, numbers, options, inner, either, parts.",
+        "'zzz' in the file: there are: count, on, name, numbers, names, options, inner, either, parts.",
     ]
     parts = {"parts": [{"name": "a"}, {"nme": "b"}]}
     assert list(unknown_names(Outer, parts, "the file")) == ["'nme' in [[parts]]: did you mean 'name'?"]

@@ -24,6 +24,7 @@ from ushape.models import build
 from ushape.models.segmenter import Segmenter
 from ushape.object_rule import ObjectRule
 from ushape.recipe import Recipe
+from ushape.regions import Region, regions_of
 
 FORMAT = "ushape checkpoint 1"
 ENSEMBLE = "ensemble.json"
@@ -56,6 +57,11 @@ class Trained:
     recipe: Recipe
     provenance: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
     object_rule: ObjectRule | None = None
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions that its recipe declares; RecipeError where they do not fit the classes."""
+        return regions_of(self.recipe.regions, self.labels)
 
 
 def write(path: Path, trained: Trained, weights: Mapping[str, Tensor] | None = None) -> None:

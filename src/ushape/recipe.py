@@ -19,6 +19,7 @@ from ushape.data.augment import Augmentation
 from ushape.data.borders import BorderForm
 from ushape.errors import RecipeError
 from ushape.models import MODELS, build
+from ushape.regions import check_declared
 from ushape.settings import built, check_types, checked, unknown_names
 
 Task = Literal["semantic", "instances"]
@@ -93,9 +94,12 @@ class PredictionRecipe:
     """flips: average the probabilities over the eight flips and quarter turns, at eight times the cost.
 
     "auto": where the validation images say after the training that they gain from it.
+    one_piece: names of regions of which each image keeps the largest piece alone, its holes filled
+    (predict/pieces.py).
     """
 
     flips: bool | Literal["auto"] = "auto"
+    one_piece: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class Stage:
 class Recipe:
     """A whole training; its TOML file has one table per field.
 
+    regions: classes of each by its name, as regions.py has them: what is scored beside the classes.
     stages: where there are any, trainings one after another; the last is that of [model].
     """
 
@@ -123,6 +128,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     training: TrainingRecipe = TrainingRecipe()
     prediction: PredictionRecipe = PredictionRecipe()
+    regions: Mapping[str, Any] = field(default_factory=dict)  # Any: lists, checked by regions.py
     stages: tuple[Stage, ...] = ()
     seed: int = 0
 
@@ -133,8 +139,9 @@ class Recipe:
         tables = _plain(self)
         model = tables.pop("model")
         first = {"seed": tables.pop("seed"), "model": {"name": model["name"], **model["options"]}}
-        if not self.stages:
-            del tables["stages"]
+        for name in ("regions", "stages"):
+            if not tables[name]:
+                del tables[name]
         return tomli_w.dumps(first | tables)
 
     def to_dict(self) -> dict[str, Any]:
@@ -224,6 +231,7 @@ def _check(recipe: Recipe) -> None:
     if minutes and steps:
         raise RecipeError(f"Both minutes = {minutes:g} and steps = {steps} are set; choose one.")
     _check_weights(recipe.training)
+    check_declared(recipe.regions, recipe.prediction.one_piece)
     _check_stages(recipe)
 
 
@@ -295,5 +303,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     tables = asdict(recipe)
     tables["model"]["options"] = dict(recipe.model.options)
     tables["data"]["ignored_values"] = list(recipe.data.ignored_values)
+    tables["prediction"]["one_piece"] = list(recipe.prediction.one_piece)
+    tables["regions"] = {name: list(parts) for name, parts in recipe.regions.items()}
     tables["stages"] = list(tables["stages"])
     return tables

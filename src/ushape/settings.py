@@ -1,8 +1,8 @@
 """Nested plain values, as TOML and JSON give them, → nested frozen dataclasses; what cannot be is told by name.
 
 A value's type is what the field is annotated with: a bool, int, float, str, a Literal, a bool or a Literal, a tuple of
-whole numbers, a mapping, another dataclass, whose values stand in a table of their own, or a tuple of one, a table for
-each.
+whole numbers or of texts, a mapping, another dataclass, whose values stand in a table of their own, or a tuple of one,
+a table for each.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if bool in get_args(hint) and type(value) is bool:
         return value
-    if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(type(v) is int for v in value):
+    if get_origin(hint) is tuple and isinstance(value, list | tuple) and _all_of(get_args(hint)[0], value):
         return tuple(value)
     if get_origin(hint) is Mapping and isinstance(value, Mapping):
         return dict(value)
@@ -83,7 +83,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if value in allowed:
         return value
     either = ["true", "false"] if bool in get_args(hint) else []
-    takes = "one of " + ", ".join([*either, *allowed]) if allowed else _WORDS.get(get_origin(hint) or hint, str(hint))
+    takes = "one of " + ", ".join([*either, *allowed]) if allowed else _in_words(hint)
     raise RecipeError(f"{where} is {value!r}; it takes {takes}.")
 
 
@@ -124,9 +124,19 @@ _WORDS = {
     int: "a whole number",
     float: "a number",
     str: "text",
-    tuple: "a list of whole numbers",
     Mapping: "a table",
 }
+
+
+def _all_of(kind: type[Any], values: Sequence[Any]) -> bool:
+    return all(type(value) is kind for value in values)
+
+
+def _in_words(hint: Any) -> str:
+    """What a field that is no choice takes."""
+    if get_origin(hint) is tuple:
+        return "a list of whole numbers" if get_args(hint)[0] is int else "a list of texts"
+    return _WORDS.get(get_origin(hint) or hint, str(hint))
 
 
 def _kind_of_several(hint: Any) -> type[Any] | None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ushape.checkpoint import Trained
 from ushape.data.folder import survey
-from ushape.errors import DataError
+from ushape.errors import DataError, RecipeError
 from ushape.evaluate import Evaluation, RunEvaluation, Scored, evaluate_masks
 from ushape.geometry.axis import Axis
 from ushape.geometry.footprint import Footprint
@@ -27,7 +27,7 @@ from ushape.models.segmenter import Segmenter
 from ushape.predict.files import Job, MaskWritten
 from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
-from ushape.recipe import DataRecipe, Recipe
+from ushape.recipe import DataRecipe, PredictionRecipe, Recipe
 
 TWO = Labels(("background", "cell"), (0, 255))
 THREE = Labels(("background", "value 1", "value 2"), (0, 1, 2))
@@ -559,3 +559,59 @@ def test_the_network_of_these_tests_is_what_it_says():
     x = torch.tensor([[[[0.0, 99, 101, 199, 201, 255]]]])
     assert Thresholds(3)(x).argmax(dim=1).tolist() == [[[0, 0, 1, 1, 2, 2]]]
     assert Thresholds(2)(x).argmax(dim=1).tolist() == [[[0, 0, 1, 1, 1, 1]]]
+
+
+# Regions
+
+REGIONS = {"inner": ["value 2"], "whole": [1, 2]}
+
+
+def with_regions(**prediction: object) -> Predictor:
+    intensity = Intensity((0.0,), (1.0,), "uint8")
+    recipe = Recipe(regions=REGIONS, prediction=PredictionRecipe(**prediction))
+    return Predictor(Trained(Thresholds(3).eval(), THREE, intensity, recipe), keep_px=7)
+
+
+def test_regions_of_a_network_are_scored_unasked(tmp_path: Path) -> None:
+    mask = drawn(1, (0, 1, 2))
+    pair(tmp_path, "a", 100 * mask + 50, mask)
+    pair(tmp_path, "b", 100 * mask + 50, np.where(mask == 2, 1, mask))
+    course = RunEvaluation(with_regions(), tmp_path)
+    list(course.events())
+    (measures,) = course.result().measures
+    assert measures.family == "regions"
+    assert [image["dice whole"] for image in measures.images] == [1, 1]
+    assert [image["dice inner"] for image in measures.images] == [1, 0]
+
+
+def test_masks_have_the_regions_that_are_declared(tmp_path: Path) -> None:
+    truth = drawn(1, (0, 1, 2))
+    save(tmp_path / "truth" / "a.png", truth)
+    save(tmp_path / "masks" / "a.png", np.where(truth == 2, 1, truth))
+    evaluation = evaluate_masks(tmp_path / "masks", tmp_path / "truth", regions=REGIONS)
+    (measures,) = evaluation.measures
+    assert measures.folder == {"dice inner": 0, "dice whole": 1}
+    with pytest.raises(RecipeError, match="takes the class 7, which there is not"):
+        evaluate_masks(tmp_path / "masks", tmp_path / "truth", regions={"inner": [7]})
+
+
+def test_one_piece_is_what_is_predicted_written_and_scored(tmp_path: Path) -> None:
+    mask = np.zeros((20, 31), dtype=np.uint8)
+    mask[3:12, 3:12], mask[5:9, 5:9] = 1, 2
+    spoilt = mask.copy()
+    spoilt[15:17, 20:25], spoilt[7, 7] = 2, 0
+    pair(tmp_path, "a", 100 * spoilt + 50, mask)
+    predictor = with_regions(one_piece=("inner", "whole"))
+    course = RunEvaluation(predictor, tmp_path)
+    list(course.events())
+    assert course.result().table.pooled.mean_dice == 1
+    assert (predictor.segment(100 * spoilt + 50) == mask).all()
+    assert (with_regions().segment(100 * spoilt + 50) == spoilt).all()
+    written = list(Job(predictor, find_images([str(tmp_path / "images")]), tmp_path / "out").events())[-1]
+    assert isinstance(written, MaskWritten)
+    assert (np.asarray(Image.open(written.paths[0])) == mask).all()
+
+
+def test_regions_in_one_piece_are_named_by_their_names() -> None:
+    with pytest.raises(RecipeError, match=r"There is no region outer\. There are: inner .value 2.; whole"):
+        Predictor(with_regions().trained, one_piece=["outer"])

@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from ushape.errors import RecipeError
 from ushape.labels import IGNORED
 from ushape.metrics.boundary import SurfaceDistances
-from ushape.metrics.families import ABOUT, FamilyName, Judged, Measures, families_named, family, measured
+from ushape.metrics.families import ABOUT, FamilyName, Measures, families_named, family, measured
+from ushape.metrics.judged import Judged
 from ushape.metrics.table import figure_of
+from ushape.regions import Region
 
 TWO = ("background", "cell")
 THREE = ("background", "axon", "myelin")
@@ -41,7 +43,7 @@ def of_objects(truth: ArrayLike, found: ArrayLike) -> Judged:
 
 def scored(name: FamilyName, *images: Judged, class_names: tuple[str, ...] = TWO, groups: str = "") -> Measures:
     """What a family says of images a, b, …, each its own group where none is given."""
-    every = family(name, class_names)
+    every = family(name, class_names, (Region("cell", (1,)),))
     for image in images:
         every.add(image)
     names = [chr(ord("a") + k) for k in range(len(images))]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ushape.report.charts import Dot, Series, dot_chart, line_chart
+from ushape.report.charts import Dot, Series, dot_chart, level_chart, line_chart
 
 NAN = math.nan
 SVG = "{http://www.w3.org/2000/svg}"
@@ -236,3 +236,21 @@ def test_any_dots_make_a_well_formed_chart(numbers: list[tuple[float, ...]]):
     chart = Dots(*(Dot("<a>", x, y, low, high, (other,)) for x, y, low, high, other in numbers))
     assert "nan" not in chart.text and "inf" not in chart.text
     assert chart.large or "no numbers to draw" in chart.words
+
+
+def test_levels_run_across_and_dots_lie_between_them():
+    dots = [Dot("a", 100, -2), Dot("b", 200, 4), Dot("c", NAN, 1), Dot("d", 150, NAN)]
+    text = level_chart(dots, [("bias", 1.0), ("limit", 6.0), ("none", NAN)], x_label="mean", y_label="difference")
+    root = ElementTree.fromstring(text)
+    circles = [(float(e.attrib["cx"]), float(e.attrib["cy"])) for e in root.iter(f"{SVG}circle")]
+    assert len(circles) == 2
+    lines = [
+        float(e.attrib["d"].split()[1].split("H")[0]) for e in root.iter(f"{SVG}path") if "stroke-dasharray" in e.attrib
+    ]
+    assert len(lines) == 2
+    (_, low), (_, high) = circles
+    assert low > lines[0] > high > lines[1]
+    assert low - lines[0] == pytest.approx(lines[0] - high, abs=0.2)  # -2, 1, 4
+    words = [element.text for element in root.iter(f"{SVG}text")]
+    assert "bias" in words and "limit" in words and "none" not in words
+    assert "no numbers to draw" in level_chart([], [("bias", 1.0)], x_label="x", y_label="y")

@@ -41,8 +41,8 @@ def test_every_difference_is_told_with_what_to_do():
     assert refusal(BEGAN, wanted) == (
         "The training in RUN began with other settings: seed was 0 and is 3; "
         f"augmentation.noise was {BEGAN.augmentation.noise} and is 0.5; training.batch was 4 and is 2. Resume with "
-        "what it began with: only the budget and [prediction] may change. Put it back into RUN/recipe.toml, or start "
-        "anew with --overwrite."
+        "what it began with: only the budget, [prediction] and [regions] may change. Put it back into RUN/recipe.toml, "
+        "or start anew with --overwrite."
     )
 
 

@@ -626,7 +626,7 @@ def test_a_recipe_that_was_edited_by_hand_is_refused_but_for_its_budget(annotate
     (out / "recipe.toml").write_text(edited)
     message = refusal(CheckpointError, data, out, resumed(out), resume=True)
     assert "other settings: training.learning_rate was 0.002 and is 0.02. Resume with" in message
-    assert f"only the budget and [prediction] may change. Put it back into {out / 'recipe.toml'}, or start" in message
+    assert f"[prediction] and [regions] may change. Put it back into {out / 'recipe.toml'}, or start" in message
     assert (out / "recipe.toml").read_text() == edited
     (out / "recipe.toml").write_text(text.replace("steps = 6", "steps = 7").replace("flips = false", "flips = true"))
     longer = finished(data, out, resumed(out), resume=True)

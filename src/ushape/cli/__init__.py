@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "Segment images of any size with a trained network.",
     "cutout": "Cut out what is salient in photographs.",
     "evaluate": "Score a trained network, or masks, against the truth.",
+    "report": "What a physician reads off masks of the heart.",
     "crossvalidate": "Score training on a folder: without each part, on that part.",
     "compare": "Several networks on one folder, trained and scored alike.",
     "study": "What a part of the network is good for: skips.",

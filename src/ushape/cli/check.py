@@ -17,6 +17,7 @@ from ushape.data.annotation import annotate
 from ushape.data.folder import survey
 from ushape.device import choose_device
 from ushape.recipe import Recipe
+from ushape.regions import region_facts, regions_of
 from ushape.report.preview import write_augmented, write_weights
 from ushape.train.plan import plan
 from ushape.train.prepare import prepare, split_for
@@ -59,9 +60,12 @@ def check(
     if trainable:
         planned = plan(found, annotation, said, choose_device(device))
         parts = split_for(found, annotation, planned.recipe)
-        facts += [*annotation.summary(), ("split", parts.rule), *plan_facts(planned)]
+        regions = regions_of(planned.recipe.regions, annotation.labels)
+        facts += [*annotation.summary(), *region_facts(regions, annotation.labels)]
+        facts += [("split", parts.rule), *plan_facts(planned)]
         about |= {
             "labels": asdict(annotation.labels),
+            "regions": {region.name: list(region.numbers) for region in regions},
             "training": [pair.name for pair in parts.training],
             "validation": [pair.name for pair in parts.validation],
             "recipe": planned.recipe.to_dict(),

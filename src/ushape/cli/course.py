@@ -15,6 +15,7 @@ from ushape.cli.facts import plan_facts
 from ushape.cli.interruption import Interruption
 from ushape.cli.text import say, say_facts, say_faults
 from ushape.recipe import Recipe
+from ushape.regions import region_facts, regions_of
 from ushape.train.choose import ObjectsChosen
 from ushape.train.loop import Event, Stepped
 from ushape.train.plan import plan as chosen
@@ -36,7 +37,9 @@ def planned(data: Path, said: Mapping[str, Any], device: torch.device, processes
     found, annotation = look(data, wanted_data(said))
     plan = chosen(found, annotation, said, device, processes=processes)
     parts = split_for(found, annotation, plan.recipe)
-    say_facts([*found.summary(), *annotation.summary(), ("split", parts.rule), *plan_facts(plan)], err=True)
+    regions = region_facts(regions_of(plan.recipe.regions, annotation.labels), annotation.labels)
+    facts = [*found.summary(), *annotation.summary(), *regions, ("split", parts.rule), *plan_facts(plan)]
+    say_facts(facts, err=True)
     say_faults(annotation.faults, err=True)
     return plan.recipe
 

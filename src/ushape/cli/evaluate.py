@@ -9,13 +9,26 @@ import typer
 
 from ushape.atomic import write_whole
 from ushape.cli.bar import Bar
-from ushape.cli.options import Device, Flips, Ignore, Include, Memory, Overwrite, Precision, PrecisionChoice, Task
+from ushape.cli.options import (
+    Device,
+    Flips,
+    Ignore,
+    Include,
+    Memory,
+    OnePiece,
+    Overwrite,
+    Precision,
+    PrecisionChoice,
+    RegionChoice,
+    Task,
+)
 from ushape.cli.settings import mask_values, must_be_free, must_stand_alone, predictor_from
 from ushape.cli.tables import say_evaluation
 from ushape.cli.text import as_json, say_facts
 from ushape.errors import RecipeError
 from ushape.evaluate import Evaluation, RunEvaluation, evaluate_masks
 from ushape.metrics.families import ABOUT, families_named
+from ushape.regions import declared_in
 from ushape.report.training import write_evaluation_report
 
 
@@ -30,6 +43,8 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAMES", help=f"Scores beside those of pixels: {', '.join(ABOUT)}; several with commas."),
     ] = None,
+    region: RegionChoice = None,
+    one_piece: OnePiece = None,
     task: Task = None,
     flips: Flips = None,
     precision: Precision = PrecisionChoice.exact,
@@ -49,7 +64,15 @@ def evaluate(
     ignored = mask_values(ignore) if ignore is not None else None
     if run and data and not masks and not truth:
         must_stand_alone("RUN", {"task": task}, "knows what it was trained for")
-        predictor = predictor_from(run, flips=flips, precision=precision, memory=memory, device=device)
+        predictor = predictor_from(
+            run,
+            flips=flips,
+            precision=precision,
+            memory=memory,
+            device=device,
+            regions=region,
+            one_piece=one_piece,
+        )
         course = RunEvaluation(predictor, data, include=include or "*", families=families, ignored_values=ignored)
         with Bar("evaluating") as bar:
             for event in course.events():
@@ -59,9 +82,15 @@ def evaluate(
             write_evaluation_report(report, predictor, result, [course.truth(pair) for pair in course.pairs])
     elif masks and truth and not run:
         others = {"include": include, "flips": flips, "memory": memory, "device": device, "report": report}
+        others |= {"one_piece": one_piece}
         must_stand_alone("--masks", others, "compares files that are there already")
         result = evaluate_masks(
-            masks, truth, ignored_values=ignored or (), families=families, task=task.value if task else None
+            masks,
+            truth,
+            ignored_values=ignored or (),
+            families=families,
+            task=task.value if task else None,
+            regions=declared_in(region or ()),
         )
     else:
         raise RecipeError(

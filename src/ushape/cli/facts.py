@@ -8,6 +8,7 @@ from typing import Any
 
 from ushape.checkpoint import Trained
 from ushape.data.pair import counted
+from ushape.regions import region_facts
 from ushape.train.plan import Plan
 
 
@@ -48,6 +49,7 @@ def trained_facts(trained: Trained) -> list[tuple[str, str]]:
             "classes",
             ", ".join(f"{name} (mask value {value})" for name, value in zip(labels.names, values, strict=True)),
         ),
+        *region_facts(trained.regions, labels),
         *objects,
         *calibrated,
         ("images", f"{counted(trained.intensity.channels, 'channel')}, {trained.intensity.dtype}"),

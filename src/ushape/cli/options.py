@@ -67,5 +67,15 @@ Memory = Annotated[
 Tile = Annotated[
     int | None, typer.Option(min=1, metavar="PX", help="Side of what a tile answers, in place of --memory.")
 ]
+RegionChoice = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region", metavar="NAME=CLASSES", help="A union of classes to score, as epicardium=2,3; may be repeated."
+    ),
+]
+OnePiece = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Regions of which the largest piece is kept, its holes filled; or none."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on the standard output, for programs.")]

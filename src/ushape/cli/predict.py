@@ -14,6 +14,7 @@ from ushape.cli.options import (
     Flips,
     Json,
     Memory,
+    OnePiece,
     Overwrite,
     Precision,
     PrecisionChoice,
@@ -49,6 +50,7 @@ def predict(
         str | None,
         typer.Option(metavar="NAMES", help=f"Also what others read: {', '.join(ABOUT)}; several with commas."),
     ] = None,
+    one_piece: OnePiece = None,
     flips: Flips = None,
     precision: Precision = PrecisionChoice.exact,
     memory: Memory = None,
@@ -68,7 +70,14 @@ def predict(
     if prove and precision is PrecisionChoice.fast:
         raise RecipeError("--prove compares exact answers, and bfloat16 rounds; leave out --precision fast.")
     predictor = predictor_from(
-        run, flips=flips, precision=precision, memory=memory, tile=tile, device=device, engine=engine
+        run,
+        flips=flips,
+        precision=precision,
+        memory=memory,
+        tile=tile,
+        device=device,
+        engine=engine,
+        one_piece=one_piece,
     )
     if predictor.choice:
         say(f"engine {predictor.choice.in_words()}", err=True)

@@ -13,6 +13,7 @@ from ushape.cli.options import EngineChoice, PrecisionChoice
 from ushape.device import choose_device, faster_precision
 from ushape.errors import OutputError, RecipeError
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
+from ushape.regions import declared_in
 
 Flags = Mapping[str, Any]  # Any: numbers, texts and truths, by the flag's name; None where it was not given
 
@@ -119,8 +120,11 @@ def predictor_from(
     tile: int | None = None,
     device: str | None,
     engine: EngineChoice | None = None,
+    regions: Sequence[str] | None = None,
+    one_piece: str | None = None,
 ) -> Predictor:
     """A trained network, set as the flags say; fast is bfloat16 only where this machine computes that faster."""
+    whole = None if one_piece is None else [name.strip() for name in one_piece.split(",") if name.strip()]
     if memory and tile:
         raise RecipeError(f"--memory {memory} chooses the tiles and --tile {tile} names them; give one of the two.")
     return load(
@@ -131,6 +135,8 @@ def predictor_from(
         memory_bytes=bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES,
         keep_px=tile,
         engine=engine.value if engine else "torch",
+        regions=declared_in(regions or ()),
+        one_piece=[] if whole == ["none"] else whole,
     )
 
 

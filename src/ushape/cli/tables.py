@@ -15,6 +15,7 @@ from ushape.cli.text import say, say_facts
 from ushape.compare.results import TITLES, Results
 from ushape.data.pair import counted, listed
 from ushape.evaluate import Evaluation
+from ushape.metrics.agreement import Agreement
 from ushape.metrics.families import Measures
 from ushape.models.anatomy import Anatomy, Layer
 from ushape.predict.files import MaskWritten
@@ -69,6 +70,17 @@ def say_measures(measures: Measures) -> None:
         counts = sum(not math.isnan(image.get(name, math.nan)) for image in measures.images)
         shown = {key: None if math.isnan(value) else value for key, value in asdict(figure).items()}
         table.add_row(name.replace("_", " "), str(counts), _with_interval(shown), _score(shown["pooled"]))
+    _print(table)
+
+
+def say_agreement(figures: Mapping[str, Agreement]) -> None:
+    """How far measured figures agree with those of a reference, a line each."""
+    table = _table("predicted − manual", "patients", "bias", "limits of agreement", "mean |difference|", "Pearson r")
+    for name, found in figures.items():
+        limits = "–" if math.isnan(found.low) else f"{found.low:.2f} to {found.high:.2f}"
+        cells = ("–" if math.isnan(v) else f"{v:.2f}" for v in (found.bias, found.mean_absolute_error))
+        bias, error = cells
+        table.add_row(name, str(found.pairs), bias, limits, error, _score(_defined(found.correlation)))
     _print(table)
 
 

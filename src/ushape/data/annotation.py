@@ -133,7 +133,7 @@ def annotate(survey: Survey, *, task: Task | None = None, ignored_values: Sequen
     ignored_values = (*ignored_values, *([UNANNOTATED] if any(d.holds(UNANNOTATED) for d in drawn) else []))
     drawn = [d.without(ignored_values) for d in drawn]
     draft = _understood(draft, drawn, task, ignored_values)
-    draft = replace(draft, labels=replace(draft.labels, ignored_values=ignored_values))
+    draft = replace(draft, labels=_named(replace(draft.labels, ignored_values=ignored_values), draft, survey))
     if draft.numbered:
         faults += object_faults(drawn, ignored_values)
     else:
@@ -230,6 +230,14 @@ def _labels(values: Sequence[int], every: Tally, coloured: bool) -> Labels:
     if len(ordered) == 2:
         names[1] = "foreground"
     return Labels(tuple(names), tuple(ordered), coloured=coloured)
+
+
+def _named(labels: Labels, draft: Annotation, survey: Survey) -> Labels:
+    """The labels, called as the layout calls the values of the masks, where it does and no two are called alike."""
+    if draft.numbered or draft.merge != "values" or labels.coloured:
+        return labels
+    names = tuple(survey.value_names.get(value, name) for name, value in zip(labels.names, labels.values, strict=True))
+    return replace(labels, names=names) if len(set(names)) == len(names) else labels
 
 
 def _counts(drawn: Drawn, annotation: Annotation) -> tuple[int, ...]:

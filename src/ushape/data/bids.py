@@ -10,6 +10,7 @@ from pathlib import Path
 from ushape.data.found import Found, Match
 from ushape.data.pair import Fault, Merge, counted, error, listed
 from ushape.data.tree import Tree
+from ushape.images.suffix import stem_of
 
 _ENTITY = re.compile(r"_(?:seg|label|desc)-(?P<name>[A-Za-z0-9]+)(?:[-_][A-Za-z0-9]+)*")
 _WHOLE = re.compile(r"_(?:mask|dseg|seg|label)s?(?:[-_]manual)?")
@@ -55,11 +56,12 @@ def _claimed(images: list[Path], masks: list[Path]) -> tuple[dict[Path, dict[str
     """Images with their masks by class (None: the file shows all classes), and masks of no image."""
     by_image: dict[Path, dict[str | None, list[Path]]] = {}
     alone = []
-    by_stem = {image.stem: image for image in images}
+    by_stem = {stem_of(image): image for image in images}
     for mask in masks:
-        cuts = [mask.stem[:end] for end in range(len(mask.stem), 0, -1) if mask.stem[end : end + 1] in ("_", "")]
+        stem = stem_of(mask)
+        cuts = [stem[:end] for end in range(len(stem), 0, -1) if stem[end : end + 1] in ("_", "")]
         image = next((by_stem[cut] for cut in cuts if cut in by_stem), None)
-        rest = mask.stem[len(image.stem) :] if image else ""
+        rest = stem[len(stem_of(image)) :] if image else ""
         entity = _ENTITY.fullmatch(rest)
         if image is None or not (entity or rest == "" or _WHOLE.fullmatch(rest)):
             alone.append(mask)

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ushape.data.drawings import drawn_names
 from ushape.data.found import Found, Match
+from ushape.data.grids import grid_faults
 from ushape.data.groups import grouped, grouped_by, merged
 from ushape.data.inspection import ImageFacts, copies, inspected
 from ushape.data.layouts import recognise
@@ -26,6 +28,7 @@ from ushape.data.pair import Fault, MaskFile, Merge, Pair, counted, error, every
 from ushape.data.tree import list_tree
 from ushape.errors import DataError, ImageError
 from ushape.images.source import Page, pages
+from ushape.images.suffix import stem_of
 
 __all__ = ["Fault", "ImageFacts", "MaskFile", "Merge", "Pair", "Survey", "survey"]
 
@@ -35,7 +38,7 @@ class Survey:
     """A folder as it lies.
 
     layout, grouping: in words. images: facts by pair name, of images that can be read. unpaired: images without masks,
-    and masks without images. notes: what was left alone, and why.
+    and masks without images. notes: what was left alone, and why. value_names: what the layout calls mask values.
     """
 
     root: Path
@@ -46,6 +49,7 @@ class Survey:
     unpaired: tuple[Path, ...] = ()
     grouping: str = "none"
     notes: tuple[str, ...] = ()
+    value_names: Mapping[int, str] = field(default_factory=dict)
 
     def require(self) -> None:
         """Raise DataError with every error at once, where there is one."""
@@ -80,8 +84,8 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
         return Survey(root, "not recognised", (), (*closed(tree), nothing(tree)))
     drafts, faults = _pairs(found, root, include)
     pairs = [pair for pair in drafts if _included(pair.name, include)]
-    alone = [path for path in found.images_alone if _included(path.stem, include)]
-    masks_alone = [path for path in found.masks_alone if include == "*" or _included(path.stem, include)]
+    alone = [path for path in found.images_alone if _included(stem_of(path), include)]
+    masks_alone = [path for path in found.masks_alone if include == "*" or _included(stem_of(path), include)]
     faults = [*closed(tree), *found.faults, *faults, *orphans(drafts, alone, masks_alone), *unread(tree)]
     if drafts and not pairs:
         faults.append(_none_included(include, drafts))
@@ -91,17 +95,19 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
     else:
         together, grouping = grouped(pairs, found.grouping)
     images, image_faults = inspected(together)
+    drawn, drawing_faults = drawn_names(together)
     if len(together) == 1:
         faults.append(only_one(together[0]))
     return Survey(
         root=root,
         layout=found.layout,
         pairs=merged(together, copies(together, images)),
-        faults=(*faults, *image_faults),
+        faults=(*faults, *image_faults, *grid_faults(together), *drawing_faults),
         images=images,
         unpaired=(*alone, *masks_alone),
         grouping=grouping,
         notes=found.notes,
+        value_names=found.value_names or drawn,
     )
 
 
@@ -109,13 +115,13 @@ def _pairs(found: Found, root: Path, include: str) -> tuple[list[Pair], list[Fau
     """A pair for every page of every match, each with a name of its own; and what is wrong with those included."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
-    stems = Counter(match.image.stem for match in found.matches)
+    stems = Counter(stem_of(match.image) for match in found.matches)
     for match in found.matches:
         places = [part for part in match.image.relative_to(root).parent.parts if folder_word(part) not in IMAGE_FOLDERS]
-        prefix = "".join(f"{place}_" for place in places if stems[match.image.stem] > 1)
+        prefix = "".join(f"{place}_" for place in places if stems[stem_of(match.image)] > 1)
         wrong: list[Fault] = []
         pairs += _paged(match, prefix, wrong)
-        name = prefix + match.image.stem
+        name = prefix + stem_of(match.image)
         faults += wrong if _included(name, include) or _included(f"{name}_000", include) else []
     return pairs, faults
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ushape.data.names import MASK_FOLDERS, Matching, folder_word, names_a_mask
 from ushape.data.pair import Fault, Merge, counted, error, listed
 from ushape.data.tree import Tree
+from ushape.images.suffix import stem_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Found:
     """A recognised layout, in words, and everything in it.
 
     grouping: in words, where the folder itself says what belongs together. notes: what was left alone, and why.
+    value_names: what mask values are called, where the layout says so.
     """
 
     layout: str
@@ -39,6 +41,7 @@ class Found:
     grouping: str = ""
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    value_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def combined(layout: str, grouping: str, parts: Iterable[Found]) -> Found:
@@ -73,7 +76,11 @@ def name_faults(matching: Matching, twice: Iterable[tuple[Path, ...]]) -> tuple[
     """Files that share a name, and images that several masks claim."""
     return (
         *(
-            error(f"{files[0].with_suffix('')} is there {len(files)} times: {_names(files)}. Keep one of them.", files)
+            error(
+                f"{files[0].parent / stem_of(files[0])} is there {len(files)} times: {_names(files)}. "
+                "Keep one of them.",
+                files,
+            )
             for files in twice
         ),
         *(
@@ -86,7 +93,7 @@ def name_faults(matching: Matching, twice: Iterable[tuple[Path, ...]]) -> tuple[
 def marks_a_mask(path: Path, below: Path) -> bool:
     """Whether a file, or a folder that it lies in, is called like a mask."""
     inner = path.relative_to(below)
-    return names_a_mask(path.stem) or any(folder_word(part) in MASK_FOLDERS for part in inner.parent.parts)
+    return names_a_mask(stem_of(path)) or any(folder_word(part) in MASK_FOLDERS for part in inner.parent.parts)
 
 
 def _names(files: Iterable[Path]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ushape.data.names import natural
 from ushape.data.pair import Fault, Pair, counted, error, listed
+from ushape.images.suffix import stem_of
 
 _SLICE_WORD = r"(?:im|img|image|slice|sl|frame|fr|page|plane|section|time|z|t)"
 _BEFORE_SLICE = re.compile(rf"(?P<group>.+?)[\s_\-.]+{_SLICE_WORD}[\s_\-.]*\d+(?:[\s_\-.]+\d+)*", re.IGNORECASE)
@@ -30,11 +31,16 @@ def grouped(pairs: Sequence[Pair], by_folder: str = "") -> tuple[tuple[Pair, ...
     loose = [pair for pair in pairs if not pair.group and pair.image.pages == 1]
     groups, rule = _by_name([pair.name for pair in loose])
     named = dict(zip((pair.name for pair in loose), groups, strict=True))
-    done = tuple(replace(pair, group=pair.group or named.get(pair.name) or pair.image.path.stem) for pair in pairs)
+    stacks = list(dict.fromkeys(stem_of(p.image.path) for p in pairs if not p.group and p.image.pages > 1))
+    owners, owned = _by_owner(stacks) or (stacks, "the pages of one file belong together")
+    owner = dict(zip(stacks, owners, strict=True))
+    done = tuple(
+        replace(pair, group=pair.group or named.get(pair.name) or owner[stem_of(pair.image.path)]) for pair in pairs
+    )
     number = len({pair.group for pair in done})
     rules = [by_folder] if any(pair.group for pair in pairs) else []
-    if any(not pair.group and pair.image.pages > 1 for pair in pairs):
-        rules.append("the pages of one file belong together")
+    if stacks:
+        rules.append(owned)
     if loose:
         rules.append(rule)
     return done, f"{counted(number, 'group')}: {'; '.join(rules)}" if pairs else "none"
@@ -78,7 +84,8 @@ def _first(found: re.Match[str]) -> str:
     return (found[1] if found.re.groups else None) or found[0]
 
 
-def _by_name(names: Sequence[str]) -> tuple[list[str], str]:
+def _by_owner(names: Sequence[str]) -> tuple[list[str], str] | None:
+    """The patient, case or sequence that each name begins with, where several share one."""
     for pattern, words in (
         (_BEFORE_SLICE, "by what stands before the slice or frame in the name"),
         (_CASE, "by the patient or case in the name"),
@@ -88,6 +95,12 @@ def _by_name(names: Sequence[str]) -> tuple[list[str], str]:
         sizes = Counter(groups)
         if len(names) > len(sizes) and sum(m is not None for m in found) >= len(names) / 2:
             return groups, f"{words}, such as {sizes.most_common(1)[0][0]}"
+    return None
+
+
+def _by_name(names: Sequence[str]) -> tuple[list[str], str]:
+    if owned := _by_owner(names):
+        return owned
     if _are_consecutive(names):
         ordered = sorted(names, key=natural)
         group = f"{ordered[0]}–{ordered[-1]}"

@@ -9,11 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ushape.data.acdc import acdc
 from ushape.data.bids import subjects
+from ushape.data.contours import contours
 from ushape.data.found import Found, Match, combined, left_alone, name_faults
 from ushape.data.names import IMAGE_FOLDERS, MASK_FOLDERS, is_training, match, named, names_a_mask
+from ushape.data.nnunet import nnunet
 from ushape.data.tree import Tree
 from ushape.data.two_folders import two_folders
+from ushape.images.suffix import stem_of
 
 
 def recognise(tree: Tree, folder: Path) -> Found | None:
@@ -30,7 +34,7 @@ def object_folders(tree: Tree, folder: Path) -> Found | None:
     for masks in tree.called(folder, MASK_FOLDERS):
         drawn = {inner.name.casefold(): tree.direct(inner) for inner in tree.children(masks)}
         for images in tree.called(folder, IMAGE_FOLDERS):
-            pictures = {path.stem.casefold(): path for path in tree.direct(images)}
+            pictures = {stem_of(path).casefold(): path for path in tree.direct(images)}
             if tree.direct(masks) or not pictures.keys() & drawn.keys():
                 continue
             return Found(
@@ -56,7 +60,7 @@ def object_cases(tree: Tree, folder: Path) -> Found | None:
     """ID/images/ID.png with ID/masks/*.png, one file per object (Data Science Bowl 2018 as it lies)."""
     cases = {path: _object_case(tree, path) for path in tree.children(folder)}
     matches = [case for case in cases.values() if case]
-    equal_names = sum(case.image.stem in {mask.stem for mask, _ in case.masks} for case in matches)
+    equal_names = sum(stem_of(case.image) in {stem_of(mask) for mask, _ in case.masks} for case in matches)
     if not matches or equal_names > len(matches) // 2:
         return None
     return Found(
@@ -99,6 +103,9 @@ def side_by_side(tree: Tree, folder: Path) -> Found | None:
 
 
 LAYOUTS: tuple[Callable[[Tree, Path], Found | None], ...] = (
+    contours,
+    acdc,
+    nnunet,
     subjects,
     object_folders,
     two_folders,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ushape.images.suffix import stem_of
+
 IMAGE_FOLDERS = frozenset(
     {"image", "images", "img", "imgs", "imagestr", "micrograph", "micrographs", "scan", "scans", "picture", "pictures",
      "photo", "photos", "raw", "input", "inputs", "original", "originals", "train"}
@@ -136,7 +138,7 @@ def named(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path], list[tu
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        name = path.relative_to(folder).with_suffix("").as_posix().removesuffix(".ome")
+        name = path.relative_to(folder).with_name(stem_of(path)).as_posix().removesuffix(".ome")
         by_name[unicodedata.normalize("NFC", name)].append(path)
     return {name: found[0] for name, found in by_name.items()}, [tuple(f) for f in by_name.values() if len(f) > 1]
 

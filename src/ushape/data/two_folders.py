@@ -23,6 +23,7 @@ from ushape.data.names import (
 )
 from ushape.data.pair import Fault, counted, error, listed
 from ushape.data.tree import Tree
+from ushape.images.suffix import stem_of
 
 
 def two_folders(tree: Tree, folder: Path) -> Found | None:
@@ -74,12 +75,9 @@ class _Choice:
     @property
     def strays(self) -> tuple[Path, ...]:
         """Images without a mask whose name says that they are the mask of another image in their folder."""
-        stems = {image.stem.casefold() for image, _ in self.matching.pairs}
-        return tuple(
-            path
-            for path in self.matching.images_alone
-            if names_a_mask(path.stem) and without_mask_words(path.stem) in {without_mask_words(stem) for stem in stems}
-        )
+        paired = {without_mask_words(stem_of(image)) for image, _ in self.matching.pairs}
+        stems = {path: stem_of(path) for path in self.matching.images_alone}
+        return tuple(path for path, stem in stems.items() if names_a_mask(stem) and without_mask_words(stem) in paired)
 
     def found(self) -> Found:
         places = {image: image.relative_to(self.images.parent).parent.as_posix() for image, _ in self.matching.pairs}

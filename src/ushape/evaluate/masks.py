@@ -18,10 +18,13 @@ from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
 from ushape.images.source import SUFFIXES, UNANNOTATED, Page, is_coloured, open_image, pages, read_mask
-from ushape.labels import IGNORED, connected_regions
-from ushape.metrics.families import FamilyName, Judged, family, measured
+from ushape.images.suffix import stem_of, suffix_of
+from ushape.labels import IGNORED, Labels, connected_regions
+from ushape.metrics.families import FamilyName, family, measured
+from ushape.metrics.judged import Judged
 from ushape.metrics.table import Row, Table
 from ushape.predict.formats import TOGETHER
+from ushape.regions import Declared, regions_of
 
 _ROWS_AT_A_TIME = 1024
 _STACK = TOGETHER["isbi2012"]  # probabilities of all images, which `ushape predict` puts among the masks
@@ -34,13 +37,15 @@ def evaluate_masks(
     ignored_values: Sequence[int] = (),
     families: Sequence[FamilyName] | None = None,
     task: Task | None = None,
+    regions: Declared | None = None,
 ) -> Evaluation:
     """Two folders of masks with equal stems and values, or two files, held against each other.
 
     Where one side numbers objects, both are taken for objects: connected regions where the other does not number them.
     task: "instances" where values number objects and may be taken for classes, or the reverse, "semantic".
     ignored_values: of the truth; their pixels count nowhere, and neither do NaN and -1. families: scores beside those
-    of pixels; left out, those of objects where objects are numbered. What else `ushape predict` wrote beside its masks
+    of pixels; left out, those of objects where objects are numbered, and those of regions where any are declared, by
+    mask values or by names. What else `ushape predict` wrote beside its masks
     is left out. Raises DataError, naming every file, for masks without a partner, that cannot be read, of different
     size, or with blurred edges.
     """
@@ -70,8 +75,12 @@ def evaluate_masks(
         )
     meaning = _meaning(list(met.values()), masks, truth, coloured, task)
     rows = [Row(name, name, meaning.confusion(of), of.ignored) for name, of in met.items()]
-    by_default: tuple[FamilyName, ...] = ("objects",) if meaning.numbered else ()
-    judges = {name: family(name, meaning.names) for name in (by_default if families is None else families)}
+    unions = regions_of(regions or {}, meaning.labels(coloured))
+    by_default: tuple[FamilyName, ...] = (
+        *(("objects",) if meaning.numbered else ()),
+        *(("regions",) if unions else ()),
+    )
+    judges = {name: family(name, meaning.names, unions) for name in (by_default if families is None else families)}
     for of in met.values() if judges else []:
         image = meaning.judged(of)
         for judge in judges.values():
@@ -126,6 +135,10 @@ class _Meaning:
     names: tuple[str, ...]
     values: Sequence[int]
     numbered: tuple[bool, bool] | None
+
+    def labels(self, coloured: bool) -> Labels:
+        """The classes as others know them; of objects, which have no values of their own, 0 and 255."""
+        return Labels(self.names, tuple(self.values) or (0, 255), coloured=coloured)
 
     def confusion(self, met: _Meeting) -> NDArray[np.int64]:
         """(K, K) pixel counts, rows the truth."""
@@ -227,7 +240,7 @@ def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
         raise DataError(f"There is nothing at {place}. Give a folder of masks, or one mask.")
     files = [place]
     if place.is_dir():
-        files = sorted(f for f in place.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file() and f.name[0] != ".")
+        files = sorted(f for f in place.iterdir() if suffix_of(f) in SUFFIXES and f.is_file() and f.name[0] != ".")
     found: dict[str, Page] = {}
     for file in files:
         try:
@@ -237,8 +250,8 @@ def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
                 found[page.name] = page
         except ImageError as error:
             faults.append(str(error))
-    stems = {page.path.stem for page in found.values()} | found.keys()
-    return {name: page for name, page in found.items() if not _is_companion(page.path.stem, stems)}
+    stems = {stem_of(page.path) for page in found.values()} | found.keys()
+    return {name: page for name, page in found.items() if not _is_companion(stem_of(page.path), stems)}
 
 
 def _is_companion(stem: str, stems: Collection[str]) -> bool:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ushape.evaluate.confidence import ConfidenceScores
 from ushape.evaluate.evaluation import Evaluation
 from ushape.labels import IGNORED, connected_regions
-from ushape.metrics.families import FamilyName, Judged, family, measured
+from ushape.metrics.families import FamilyName, family, measured
+from ushape.metrics.judged import Judged
 from ushape.metrics.pixels import ScoreHistogram, confusion
 from ushape.metrics.table import Row, Table
 from ushape.object_rule import ObjectRule
@@ -20,6 +21,8 @@ from ushape.predict.objects import find_objects
 from ushape.predict.tiled import Predictor
 from ushape.train.validate import Truth
 
+_OF_OBJECTS = {"objects", "partitions"}
+
 
 class Scoring:
     """A network's scores so far.
@@ -27,19 +30,20 @@ class Scoring:
     Where it tells objects apart, its foreground is the pixels of the objects that its rule finds, as in the masks that
     it writes; figures over all thresholds are of the probability.
 
-    families: scores beside those of pixels, for which truths must know their objects. Left out, those of objects for a
-    network that tells objects apart, and none for others. Objects and families, calibration aside, need an image in
-    memory whole.
+    families: scores beside those of pixels; for those of objects and partitions truths must know their objects. Left
+    out, those of objects for a network that tells objects apart, and those of regions where there are any. Objects and
+    families, calibration aside, need an image in memory whole.
     RecipeError for scores that the network's classes do not have.
     """
 
     def __init__(self, predictor: Predictor, families: Sequence[FamilyName] | None = None) -> None:
         self.predictor = predictor
         labels, rule = predictor.trained.labels, predictor.trained.object_rule
-        by_default: tuple[FamilyName, ...] = ("objects",) if rule else ()
-        self.families = by_default if families is None else tuple(families)
+        regions = predictor.trained.regions
+        by_default: tuple[FamilyName, ...] = (*(("objects",) if rule else ()), *(("regions",) if regions else ()))
+        self.families = tuple(by_default if families is None else families)
         others = [name for name in self.families if name != "calibration"]
-        self._judges = {name: family(name, labels.names) for name in others}
+        self._judges = {name: family(name, labels.names, regions) for name in others}
         self._confidence = ConfidenceScores(labels, errors="calibration" in self.families)
         self._histogram = ScoreHistogram() if labels.classes == 2 else None
         self._rows: list[Row] = []
@@ -90,8 +94,9 @@ class Scoring:
     ) -> None:
         if not self._judges:
             return
-        assert truth.objects is not None, truth.name
-        image = Judged(truth.classes, answer, truth.objects, objects, foreground, truth.source.spacing)
+        assert truth.objects is not None or not _OF_OBJECTS & self._judges.keys(), truth.name
+        true_objects = np.zeros_like(objects) if truth.objects is None else truth.objects
+        image = Judged(truth.classes, answer, true_objects, objects, foreground, truth.source.spacing)
         for judge in self._judges.values():
             judge.add(image)
 

@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window, mirrored
 from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
+from ushape.images.contour import ContourImage, is_contour
+from ushape.images.dicom import DicomImage, dicom_grid, dicom_pages, is_series
+from ushape.images.dicom_drawing import DrawingImage, drawing_grid, drawing_pages
+from ushape.images.dicom_slice import is_dicom, is_drawing
+from ushape.images.grid import Grid
+from ushape.images.itk_volume import ItkImage, itk_grid, itk_pages
+from ushape.images.nifti import NiftiImage, nifti_grid, nifti_pages
 from ushape.images.raster import RasterImage
+from ushape.images.suffix import stem_of, suffix_of
 from ushape.images.tiff import TiffImage, tiff_pages
 
 UNANNOTATED = 2**31 - 1
@@ -56,7 +64,8 @@ class Page:
         >>> Page(Path("cells.tif")).name, Page(Path("stack.tif"), 7, 30).name
         ('cells', 'stack_007')
         """
-        return self.path.stem if self.pages == 1 else f"{self.path.stem}_{self.index:03d}"
+        stem = stem_of(self.path)
+        return stem if self.pages == 1 else f"{stem}_{self.index:03d}"
 
     def __str__(self) -> str:
         return str(self.path) if self.pages == 1 else f"{self.path} (page {self.index} of 0 to {self.pages - 1})"
@@ -104,11 +113,17 @@ class ImageSource:
 class _Format:
     open: Callable[[Path, int], Pixels]
     pages: Callable[[Path], int]
+    grid: Callable[[Path], Grid] | None = None
 
 
 _RASTER = _Format(lambda path, _: RasterImage(path), lambda _: 1)
 _TIFF = _Format(TiffImage, tiff_pages)
 _NUMPY = _Format(NumpyImage, numpy_pages)
+_NIFTI = _Format(NiftiImage, nifti_pages, nifti_grid)
+_ITK = _Format(ItkImage, itk_pages, itk_grid)
+_DICOM = _Format(DicomImage, dicom_pages, dicom_grid)
+_DRAWING = _Format(DrawingImage, drawing_pages, drawing_grid)
+_CONTOUR = _Format(ContourImage, lambda _: 1)
 
 _FORMATS = {
     ".png": _RASTER,
@@ -119,6 +134,13 @@ _FORMATS = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".npy": _NUMPY,
+    ".nii": _NIFTI,
+    ".nii.gz": _NIFTI,
+    ".mha": _ITK,
+    ".mhd": _ITK,
+    ".nrrd": _ITK,
+    ".nhdr": _ITK,
+    ".dcm": _DICOM,
 }
 
 SUFFIXES = frozenset(_FORMATS)
@@ -132,6 +154,12 @@ def open_image(path: Path, index: int = 0) -> ImageSource:
     if not 0 <= index < count:
         raise ImageError(f"{path} has {count} page{'s' if count > 1 else ''}, numbered from 0; there is no {index}.")
     return ImageSource(Page(path, index, count), image_format.open(path, index))
+
+
+def grid_of(path: Path) -> Grid | None:
+    """Where the voxels of a volume lie in the patient; None for formats that do not tell."""
+    read = _format_of(path).grid
+    return None if read is None else read(path)
 
 
 def from_array(pixels: NDArray[np.generic], name: str = "array") -> ImageSource:
@@ -204,8 +232,12 @@ def _format_of(path: Path) -> _Format:
     if not path.exists():
         raise ImageError(f"There is no file {path}. Check the name and the folder.")
     if path.is_dir():
+        if is_series(path):
+            return _DICOM
         raise ImageError(f"{path} is a folder, not an image. Name one file in it.")
-    image_format = _FORMATS.get(path.suffix.lower())
+    image_format = _FORMATS.get(suffix_of(path)) or (_CONTOUR if is_contour(path) else None)
+    if image_format in (None, _DICOM) and is_dicom(path):
+        image_format = _DRAWING if is_drawing(path) else _DICOM
     if image_format is None:
         raise ImageError(
             f"{path} has the suffix {path.suffix!r}; we read {' '.join(sorted(SUFFIXES))}. Convert it, best to TIFF."

@@ -12,24 +12,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ushape.errors import RecipeError
 from ushape.labels import IGNORED
 from ushape.metrics.boundary import SurfaceDistances
 from ushape.metrics.contingency import Contingency
 from ushape.metrics.instances import Matching, pooled
 from ushape.metrics.isbi2012 import Isbi2012
+from ushape.metrics.judged import Judged
 from ushape.metrics.partitions import adapted_rand_error, variation_of_information
+from ushape.metrics.region_scores import RegionScores
 from ushape.metrics.saliency import ImageSaliency, Saliency
 from ushape.metrics.table import Figure, figure_of
+from ushape.regions import Region
 from ushape.settings import chosen
 
-FamilyName = Literal["objects", "partitions", "boundary", "isbi2012", "saliency", "calibration"]
+FamilyName = Literal["objects", "regions", "partitions", "boundary", "isbi2012", "saliency", "calibration"]
 
 ABOUT: dict[FamilyName, str] = {
     "objects": "objects matched one to one: F1, average precision, panoptic quality, AJI, SEG, DET",
+    "regions": "Dice, HD, HD95 and ASSD of each region that is declared, as of an epicardium that holds the cavity",
     "partitions": "adapted Rand error, and variation of information in bits",
     "boundary": "HD95 and ASSD in micrometres (in pixels where the file has no spacing), NSD within 2 px",
     "isbi2012": "the ISBI 2012 challenge's own: V_Rand, V_Info, warping, Rand and pixel error",
@@ -38,28 +39,6 @@ ABOUT: dict[FamilyName, str] = {
 }
 
 _NSD_TOLERANCE_PX = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """An image's truth and answer: (H, W) class maps, IGNORED where the truth counts nowhere, and (H, W) object maps.
-
-    foreground: (H, W) probability of the one foreground class; of masks without probabilities, 0 and 1.
-    spacing: length of a pixel along each axis; None where it is not known.
-    """
-
-    truth: NDArray[np.uint8]
-    answer: NDArray[np.uint8]
-    true_objects: NDArray[np.integer]
-    objects: NDArray[np.integer]
-    foreground: NDArray[np.floating]
-    spacing: tuple[float, float] | None = None
-
-    @property
-    def ignored(self) -> NDArray[np.bool_] | None:
-        """Where the truth counts nowhere; None where it counts everywhere."""
-        ignored: NDArray[np.bool_] = self.truth == IGNORED
-        return ignored if ignored.any() else None
 
 
 class Family(Protocol):
@@ -112,8 +91,8 @@ def measured(name: FamilyName, scored: Family, images: Sequence[tuple[str, str]]
     return Measures(name, names, groups, tuple(scored.of_images()), scored.of_folder())
 
 
-def family(name: FamilyName, class_names: Sequence[str]) -> Family:
-    """An empty family; RecipeError where it is not made for so many classes, or for more than two class maps."""
+def family(name: FamilyName, class_names: Sequence[str], regions: Sequence[Region] = ()) -> Family:
+    """An empty family; RecipeError where it is not made for so many classes, or there is no region."""
     if name in ("isbi2012", "saliency") and len(class_names) != 2:
         raise RecipeError(
             f"The scores of {name} are of one class against the background; here are {len(class_names)}: "
@@ -126,6 +105,8 @@ def family(name: FamilyName, class_names: Sequence[str]) -> Family:
         )
     if name == "boundary":
         return Boundary(class_names)
+    if name == "regions":
+        return RegionScores(regions)
     makers: dict[str, type[Family]] = {
         "objects": ObjectScores,
         "partitions": Partitions,

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from ushape.atomic import output_error
 from ushape.errors import OutputError
+from ushape.images.suffix import stem_of
 
 
 def check_names(made: Mapping[Path, Sequence[Path]], together: Iterable[Path], out: Path) -> None:
     """OutputError where one file would be made twice. `made`: the files of each image, `together`: those of all."""
     of_stem, of_name = defaultdict(list), defaultdict(list)
     for image, paths in made.items():
-        of_stem[image.stem].append(str(image))
+        of_stem[stem_of(image)].append(str(image))
         for path in paths:
             of_name[path.name].append(str(image))
     clashes = {tuple(images) for images in (*of_stem.values(), *of_name.values()) if len(images) > 1}
@@ -46,14 +47,19 @@ def check_folder(out: Path, made: Mapping[Path, Sequence[Path]], together: Itera
             f"({', '.join(path.name for path in existing[:5])}{', …' if len(existing) > 5 else ''}). "
             "Replace them with --overwrite, or choose another folder."
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(out, error) from error
+    make_folder(out)
     try:
         tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
         raise output_error(planned[0], error) from error
+
+
+def make_folder(out: Path) -> None:
+    """A folder, with those above it, where there is none yet; OutputError where that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(out, error) from error
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +20,9 @@ from ushape.freed_memory import keeping_freed_memory
 from ushape.geometry.tiles import Window
 from ushape.images.sink import MaskSink, create_mask
 from ushape.images.source import ImageSource, Page, open_image
-from ushape.images.stack import MaskStack, StackPage
+from ushape.images.stack import MaskStack
+from ushape.images.suffix import stem_of, suffix_of
+from ushape.images.volume_mask import VolumeMask, mask_suffix
 from ushape.labels import Labels
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.destination import check_folder, check_names
@@ -66,6 +68,9 @@ class Sink(Protocol):
 
     def write(self, window: Window, pixels: NDArray[np.generic]) -> None: ...
 
+
+PagedMask = MaskStack | VolumeMask
+"""A mask of several pages."""
 
 OpenMask = Callable[[DTypeLike], Sink]
 """Opens the mask of an image, once it is known how large the numbers are that it must hold."""
@@ -116,14 +121,15 @@ class Job:
         with keeping_freed_memory(), self.formats.opened():
             for file in self.files:
                 self._expected: dict[str, float] = {}
-                yield from self._stack(file) if len(file) > 1 else self._image(file[0])
+                yield from self._stack(file) if len(file) > 1 or mask_suffix(file[0].path) else self._image(file[0])
                 yield MaskWritten(file[0], tuple(self._made_of(file)), self._expected)
 
     def paths(self, page: Page) -> dict[str, Path]:
         """The files made of an image: "mask", then its maps by the ends of their names, and "overlay", where wanted."""
-        made = {"mask": self.out / f"{page.path.stem}{self._mask_suffix(page)}"}
+        stem, grid_suffix = stem_of(page.path), mask_suffix(page.path)
+        made = {"mask": self.out / f"{stem}{self._mask_suffix(page)}"}
         for each in self.maps:
-            made[each.ending] = self.out / f"{page.path.stem}{each.ending}.tif"
+            made[each.ending] = self.out / f"{stem}{each.ending}{grid_suffix or '.tif'}"
         if self.overlay:
             made["overlay"] = self.out / f"{page.name}_overlay.png"
         return made
@@ -160,21 +166,25 @@ class Job:
     def _stack(self, file: list[Page]) -> Iterator[TileDone]:
         paths = self.paths(file[0])
         with ExitStack() as files:
-            masks = files.enter_context(MaskStack(paths["mask"], overwrite=self.overwrite))
+            masks = files.enter_context(self._pages_in(paths["mask"], file))
             files.enter_context(self.formats.of(file))
-            maps = {
-                each: files.enter_context(MaskStack(paths[each.ending], overwrite=self.overwrite)) for each in self.maps
-            }
+            maps = {each: files.enter_context(self._pages_in(paths[each.ending], file)) for each in self.maps}
             for page in file:
                 picture = files.enter_context(replacing(self.paths(page)["overlay"])) if self.overlay else None
                 yield from self._page(page, masks, maps, picture)
 
+    def _pages_in(self, path: Path, file: list[Page]) -> AbstractContextManager[PagedMask]:
+        """A mask of several pages: on the image's grid where it has one, else a TIFF stack."""
+        if mask_suffix(file[0].path) and suffix_of(path) != ".tif":
+            return VolumeMask(path, file[0].path, [page.index for page in file], overwrite=self.overwrite)
+        return MaskStack(path, overwrite=self.overwrite)
+
     def _page(
-        self, page: Page, masks: MaskStack, stacks: Mapping[NumberMap, MaskStack], picture: Path | None
+        self, page: Page, masks: PagedMask, stacks: Mapping[NumberMap, PagedMask], picture: Path | None
     ) -> Iterator[TileDone]:
         source = open_image(page.path, page.index)
 
-        def sink(stack: MaskStack, what: str, dtype: DTypeLike, channels: int = 1) -> StackPage:
+        def sink(stack: PagedMask, what: str, dtype: DTypeLike, channels: int = 1) -> AbstractContextManager[Sink]:
             if self.rule and dtype == np.uint32:
                 raise OutputError(
                     f"{page} has more than 65,535 objects, which the 16 bits of a stack's pages cannot number. "
@@ -265,6 +275,8 @@ class Job:
         return 3 if self._labels.coloured and not self.rule else 1
 
     def _mask_suffix(self, page: Page) -> str:
+        if self._channels == 1 and (on_grid := mask_suffix(page.path)):
+            return on_grid
         if self.rule:
             return ".tif"
         small = self._largest[page.path] <= _LARGEST_PNG and self._labels.mask_dtype in (np.uint8, np.uint16)

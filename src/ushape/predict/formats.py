@@ -14,6 +14,7 @@ from ushape.atomic import replacing
 from ushape.errors import RecipeError
 from ushape.geometry.tiles import Window
 from ushape.images.source import Page
+from ushape.images.suffix import stem_of
 from ushape.interchange.challenges import CtcFolder, IsbiStack, ctc_folder, isbi_stack
 from ushape.interchange.coco import Coco, coco_file
 from ushape.interchange.geojson import feature_collection
@@ -111,7 +112,8 @@ class Formats:
 
     def add(self, page: Page, answer: Collected) -> None:
         """One image, or one page of a stack."""
-        shapes = Shapes(page.path.name if page.name == page.path.stem else page.name, answer.objects, answer.classes)
+        name = page.path.name if page.name == stem_of(page.path) else page.name
+        shapes = Shapes(name, answer.objects, answer.classes)
         if "geojson" in self.names:
             outlines = self._of_file.enter_context(replacing(self._geojson(page)))
             outlines.write_bytes(feature_collection(shapes, self._labels).encode())
@@ -128,7 +130,7 @@ class Formats:
         return self._out / f"{page.name}.geojson"
 
     def _zip(self, file: Sequence[Page]) -> Path:
-        return self._out / f"{file[0].path.stem}_rois.zip"
+        return self._out / f"{stem_of(file[0].path)}_rois.zip"
 
 
 def formats_named(text: str) -> tuple[FormatName, ...]:

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ushape.errors import ImageError
+from ushape.images.dicom import is_series
 from ushape.images.source import SUFFIXES, Page, open_image, pages
+from ushape.images.suffix import suffix_of
 
 
 def find_images(places: Iterable[str]) -> list[Page]:
@@ -38,6 +40,8 @@ def find_images(places: Iterable[str]) -> list[Page]:
 def _files_in(place: str) -> list[Path]:
     path, kinds = Path(place), " ".join(sorted(SUFFIXES))
     try:
+        if path.is_dir() and is_series(path):
+            return [path]
         if path.is_dir():
             inside = sorted(f for f in path.iterdir() if _is_image(f) and not f.name.startswith("."))
             if not inside:
@@ -57,4 +61,5 @@ def _files_in(place: str) -> list[Path]:
 
 
 def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and file.is_file()
+    """Whether it is a file of a format that we read, or the folder of a DICOM series."""
+    return is_series(file) if file.is_dir() else suffix_of(file) in SUFFIXES and file.is_file()

@@ -7,7 +7,7 @@ pooling grid, read all the context that their kept part depends on, and see the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -33,9 +33,13 @@ from ushape.models.segmenter import Segmenter
 from ushape.predict.bands import Band, Bands
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
+from ushape.predict.pieces import in_one_piece, require_nested
 from ushape.predict.row_pass import Answer, pass_band
 from ushape.predict.row_stream import RowStream
 from ushape.predict.strategy import Strategy
+from ushape.recipe import merged
+from ushape.regions import Declared, Region
+from ushape.settings import require_known
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
@@ -68,6 +72,9 @@ class Predictor:
     engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
         Left out, PyTorch computes each as it stands at that moment: its weights may change in between. Only PyTorch
         goes row by row.
+    regions: declared beside those of the recipe, or in place of those of the same name.
+    one_piece: names of regions of which each image keeps the largest piece alone (predict/pieces.py), those of the
+    recipe where left out. An image's answer is then held in memory whole before its first tile is given.
 
     The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
     several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
@@ -83,11 +90,16 @@ class Predictor:
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
         engine: EngineName | Literal["auto"] | None = None,
+        regions: Declared | None = None,
+        one_piece: Sequence[str] | None = None,
     ) -> None:
         ensemble = trained if isinstance(trained, Ensemble) else Ensemble((trained,), trained)
         self.trained, self.members = ensemble.trained, ensemble.members
+        if regions:
+            self.trained = replace(self.trained, recipe=merged(self.trained.recipe, {"regions": regions}))
         self.precision, self.memory_bytes = precision, memory_bytes
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
+        self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
         self.footprints = [self.trained.model.footprint] * 2
         self.choice: Choice | None = None
         if engine == "auto":
@@ -97,8 +109,9 @@ class Predictor:
         self._strategy = self._strategy_for(keep_px)
 
     def with_keep(self, keep_px: int) -> Self:
-        """The same in tiles whose kept parts have this side."""
+        """The same in tiles whose kept parts have this side, and of which regions keep all pieces."""
         other = copy(self)
+        other.one_piece = ()
         other._strategy = self._strategy_for(keep_px)
         return other
 
@@ -106,6 +119,16 @@ class Predictor:
         """The answer for an image, in parts whose windows partition it: tiles in reading order, or, band after band,
         rows from the top down.
         """
+        if not self.one_piece:
+            yield from self._parts(source)
+            return
+        classes, every = np.empty(source.shape, dtype=np.uint8), list(self._parts(source))
+        for tile in every:
+            classes[tile.window.slices] = tile.classes
+        whole = in_one_piece(classes, self.one_piece)
+        yield from (replace(tile, classes=whole[tile.window.slices]) for tile in every)
+
+    def _parts(self, source: ImageSource) -> Iterator[Predicted]:
         bands = self._strategy.bands(source.shape)
         with keeping_freed_memory():
             yield from self._tile_by_tile(source) if bands is None else self._row_by_row(source, bands)
@@ -189,6 +212,19 @@ class Predictor:
             self._strategy.keep(source.shape)
         except RecipeError as error:
             raise RecipeError(f"{source.page}: {error}") from error
+
+    def _named(self, names: Sequence[str]) -> tuple[Region, ...]:
+        """Regions by their names; RecipeError where there are none, or where they cannot all be in one piece."""
+        if not names:
+            return ()
+        if self.trained.object_rule is not None:
+            raise RecipeError(
+                "This network tells objects apart, each of which is one piece already. Leave one_piece out."
+            )
+        regions = {region.name: region for region in self.trained.regions}
+        require_known(names, {name: r.in_words(self.trained.labels) for name, r in regions.items()}, "region")
+        require_nested([regions[name] for name in names])
+        return tuple(regions[name] for name in names)
 
     def _probability(self, logits: Iterable[Tensor]) -> NDArray[np.float32]:
         """(1, K, h, w) logits of each network → (K, h, w) probabilities, of several networks the mean of theirs."""

@@ -19,10 +19,12 @@ from ushape.data.annotation import read_objects
 from ushape.data.pair import Pair, listed
 from ushape.errors import OutputError
 from ushape.evaluate import Evaluation, Scored, Scoring
+from ushape.images.suffix import stem_of
 from ushape.metrics.families import FamilyName, family
 from ushape.predict.destination import check_names
 from ushape.predict.files import Job
 from ushape.predict.tiled import Predictor, load
+from ushape.regions import regions_of
 from ushape.repetition.beginning import Beginning
 from ushape.repetition.ledger import Ledger
 from ushape.repetition.member import Member
@@ -97,7 +99,8 @@ class Repetition:
         self._ledger, self._held_back, self._overwrite = ledger, held_back, overwrite
         for name in self.families or ():
             if name != "calibration":  # which any classes have
-                family(name, self.annotation.labels.names)
+                labels = self.annotation.labels
+                family(name, labels.names, regions_of(plan.recipe.regions, labels))
         if masks:
             self._check_masks()
         self._evaluation: Evaluation | None = None
@@ -169,7 +172,7 @@ class Repetition:
 
     def _check_masks(self) -> None:
         """OutputError for stacks of which several networks answer a part, and for images of one name."""
-        files = {pair.image.path: [self.out / MASKS / pair.image.path.stem] for pair in self.found.pairs}
+        files = {pair.image.path: [self.out / MASKS / stem_of(pair.image.path)] for pair in self.found.pairs}
         check_names(files, (), self.out / MASKS)
         homes = {path: {m.name for m in self.members for p in m.judged if p.image.path == path} for path in files}
         torn = [str(path) for path, names in homes.items() if len(names) > 1]

@@ -91,6 +91,23 @@ def dot_chart(dots: Sequence[Dot], *, x_label: str, y_label: str) -> str:
     return _framed(legend, plot, top, bottom, x_label, y_label, [dot.name for dot in dots])
 
 
+def level_chart(dots: Sequence[Dot], levels: Sequence[tuple[str, float]], *, x_label: str, y_label: str) -> str:
+    """Dots of one kind over a linear x axis, and lines across at levels with a name, as one <svg> element.
+
+    Dots and levels that are not finite are left out.
+    """
+    drawn = [dot for dot in dots if abs(dot.x) < _LARGEST and abs(dot.y) < _LARGEST]
+    lines = [(name, height) for name, height in levels if abs(height) < _LARGEST]
+    top, bottom = 8, 8 + _PLOT_HEIGHT
+    plot = _nothing(top, bottom)
+    if drawn:
+        x = _linear_axis([dot.x for dot in drawn], _LEFT, _WIDTH - _RIGHT, _MOST_TICKS_X)
+        y = _linear_axis([*(dot.y for dot in drawn), *(height for _, height in lines)], bottom, top, _MOST_TICKS_Y)
+        plot = _grid(x, y) + "".join(_level(name, height, x, y) for name, height in lines)
+        plot += "".join(_dot(dot, x, y, _look(0)) for dot in drawn)
+    return _framed("", plot, top, bottom, x_label, y_label, [name for name, _ in lines])
+
+
 @dataclass(frozen=True)
 class _Axis:
     """From numbers to pixels: `low` lies at `start_px`, `high` at `end_px`; ticks are numbers with their labels."""
@@ -228,6 +245,13 @@ def _dot(dot: Dot, x: _Axis, y: _Axis, look: str) -> str:
             parts.append(f'<circle cx="{across + 9:.1f}" cy="{y.place(other):.1f}" r="2" fill="currentColor"/>')
     solid = look.replace(' stroke-dasharray="6 3"', "")
     return f"<g {solid}><title>{escaped(dot.name)}</title>{''.join(parts)}</g>"
+
+
+def _level(name: str, height: float, x: _Axis, y: _Axis) -> str:
+    here = y.place(height)
+    line = f'<path d="M{x.start_px:.1f} {here:.1f}H{x.end_px:.1f}" stroke-width="1.5" stroke-dasharray="6 3"/>'
+    words = _text(x.end_px, here - 5, name, "end", 'stroke="none" fill="currentColor"')
+    return f'<g style="color:var(--series-2,{_COLOURS[1]})" stroke="currentColor">{line}{words}</g>'
 
 
 def _grid(x: _Axis, y: _Axis) -> str:

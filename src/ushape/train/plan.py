@@ -17,8 +17,10 @@ from ushape.device import free_bytes
 from ushape.errors import RecipeError
 from ushape.labels import Labels
 from ushape.models import MODELS, options_of
+from ushape.predict.pieces import require_nested
 from ushape.process_group import ProcessGroup
 from ushape.recipe import Recipe, merged
+from ushape.regions import regions_of
 from ushape.train.pace import step_seconds
 from ushape.train.step_memory import network, step_bytes
 
@@ -65,10 +67,12 @@ def plan(
 
     pace: seconds of a training step, measured where left out; how wide the network is follows from it, where minutes
     are the budget. processes: how many train together, each on its share of a batch. RecipeError where a step needs
-    more memory than there is, the minutes hold next to no step, or the processes cannot share a batch alike.
+    more memory than there is, the minutes hold next to no step, or the processes cannot share a batch alike; and for
+    regions of classes that there are not.
     """
     name = tables.get("model", {}).get("name", Recipe().model.name)
     chosen = _chosen([*_of_network(name), *_of_images(found, annotation), *_of_processes(processes)], tables)
+    _check_regions(chosen.recipe, annotation)
     ProcessGroup(size=processes).require_shares(chosen.recipe.training.batch)
     channels = max(facts.colours for facts in found.images.values())
     pixels = sum(math.prod(facts.shape) for facts in found.images.values())
@@ -78,7 +82,15 @@ def plan(
 
 def plan_for_images(found: Survey, annotation: Annotation, tables: Tables) -> Plan:
     """What of a plan follows from the images alone, whatever the network and the machine."""
-    return _chosen(list(_of_images(found, annotation)), tables)
+    chosen = _chosen(list(_of_images(found, annotation)), tables)
+    _check_regions(chosen.recipe, annotation)
+    return chosen
+
+
+def _check_regions(recipe: Recipe, annotation: Annotation) -> None:
+    """RecipeError for regions that no image has, or that cannot be in one piece, before a training is paid for."""
+    regions = {region.name: region for region in regions_of(recipe.regions, annotation.labels)}
+    require_nested([regions[name] for name in recipe.prediction.one_piece])
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,20 @@ Plain = dict[str, Any]  # Any: JSON
 
 
 def settled(began: Recipe, wanted: Recipe, out: Path) -> Recipe:
-    """The recipe that a run began with, with the budget and the way of predicting that are wanted now.
+    """The recipe that a run began with, with the budget, regions and way of predicting that are wanted now.
 
     CheckpointError with every difference, where more is wanted otherwise.
     """
     budget = {name: getattr(wanted.training, name) for name in BUDGET}
-    before = replace(began.changed(training=budget), prediction=wanted.prediction)
+    before = replace(began.changed(training=budget), prediction=wanted.prediction, regions=wanted.regions)
     if wanted.training.precision == "auto":
         wanted = wanted.changed(training={"precision": before.training.precision})
     different = list(_differences(before, wanted))
     if different:
         raise CheckpointError(
             f"The training in {out} began with other settings: {'; '.join(different)}. Resume with what it began with: "
-            f"only the budget and [prediction] may change. Put it back into {out / 'recipe.toml'}, or start anew with "
-            "--overwrite."
+            f"only the budget, [prediction] and [regions] may change. Put it back into {out / 'recipe.toml'}, or start "
+            "anew with --overwrite."
         )
     return before
 

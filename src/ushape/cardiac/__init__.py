@@ -1,0 +1,1 @@
+"""Masks of the left ventricle in short-axis slices → what a physician reads: volumes, contours, walls, agreement."""

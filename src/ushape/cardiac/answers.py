@@ -1,0 +1,92 @@
+"""What a study holds against the manual masks: a network's answers, or masks that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ushape.data.pair import Pair, listed
+from ushape.errors import DataError, ImageError
+from ushape.images.source import Page, open_image, read_mask
+from ushape.labels import IGNORED, Labels
+from ushape.predict.sources import find_images
+from ushape.predict.tiled import Predictor
+
+
+class Answers(Protocol):
+    """Class maps for images, in numbers of `labels`."""
+
+    labels: Labels
+
+    def check(self, pairs: Sequence[Pair]) -> None:
+        """DataError, naming all, for images that there is no answer for."""
+
+    def classes(self, pair: Pair) -> NDArray[np.uint8]:
+        """(H, W) of an image."""
+
+
+class NetworkAnswers:
+    """A network's, found when they are asked for."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor, self.labels = predictor, predictor.trained.labels
+
+    def check(self, pairs: Sequence[Pair]) -> None:
+        faults = []
+        for pair in pairs:
+            try:
+                self.predictor.check(open_image(pair.image.path, pair.image.index))
+            except ImageError as error:
+                faults.append(str(error))
+        if faults:
+            raise DataError("\n".join(faults))
+
+    def classes(self, pair: Pair) -> NDArray[np.uint8]:
+        source = open_image(pair.image.path, pair.image.index)
+        classes = np.empty(source.shape, dtype=np.uint8)
+        for tile in self.predictor.tiles(source):
+            classes[tile.window.slices] = tile.classes
+        return classes
+
+
+class MaskAnswers:
+    """Those in a folder of masks, under the names of the images and with the values of the manual masks."""
+
+    def __init__(self, folder: Path, labels: Labels) -> None:
+        self.folder, self.labels = folder, labels
+        self._pages = {page.name: page for page in find_images([str(folder)])}
+
+    def check(self, pairs: Sequence[Pair]) -> None:
+        missing = [pair.name for pair in pairs if pair.name not in self._pages]
+        if missing:
+            raise DataError(
+                f"{self.folder} has no mask for {len(missing)} of {len(pairs)} images: {listed(missing)}. Masks bear "
+                "the names of their images; leave images out with --include."
+            )
+        faults = []
+        for pair in pairs:
+            shapes = [open_image(page.path, page.index).shape for page in (self._pages[pair.name], pair.image)]
+            if shapes[0] != shapes[1]:
+                faults.append(
+                    f"{self._pages[pair.name]} has {shapes[0][0]} x {shapes[0][1]} pixels, but its image "
+                    f"{pair.image} has {shapes[1][0]} x {shapes[1][1]}."
+                )
+        if faults:
+            raise DataError("\n".join(faults))
+
+    def classes(self, pair: Pair) -> NDArray[np.uint8]:
+        page: Page = self._pages[pair.name]
+        values = read_mask(page.path, page.index, coloured=self.labels.coloured)
+        classes = self.labels.encode(values)
+        if (classes == IGNORED).any():
+            foreign = np.unique(values[classes == IGNORED]).tolist()
+            known = ", ".join(map(str, self.labels.values))
+            raise DataError(
+                f"{page} has the values {listed(map(str, foreign))}, which are none of the manual masks' ({known}). "
+                "Save both with the same values."
+            )
+        return classes
