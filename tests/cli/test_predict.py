@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ushape.checkpoint import read
+from ushape.engines.choice import Choice
+from ushape.engines.engine import Network
 from ushape.images.source import open_image, read_mask
+from ushape.predict import tiled
 
 
 def test_masks_have_the_values_and_names_that_the_user_knows(ushape, run, cells, tmp_path):
@@ -80,6 +84,7 @@ def test_progress_is_not_mixed_into_the_results(ushape, run, cells, tmp_path):
         (("--out", "masks", "--memory", "1kB"), "too little for this network"),
         (("--out", "masks", "--memory", "1GiB", "--tile", "96"), "give one of the two"),
         (("--prove", "--precision", "fast"), "leave out --precision fast"),
+        (("--out", "masks", "--engine", "tensorrt"), "tensorrt"),
         (("--out", "masks", "--precision", "approximate"), "approximate"),
     ],
 )
@@ -89,6 +94,29 @@ def test_what_cannot_be_is_refused(ushape, run, cells, tmp_path, monkeypatch, wo
     assert result.exit_code == 2
     assert message in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_engine_that_was_chosen_is_said_in_one_line(ushape, run, cells, tmp_path, monkeypatch):
+    chosen = Choice(Network(read(run).model), 96, {"torch": 0.25}, {"openvino": "not installed"})
+    monkeypatch.setattr(tiled, "fastest", lambda *_: chosen)
+    words = ("predict", run, cells / "images" / "cells_000.png", "--out")
+    result = ushape(*words, tmp_path / "auto", "--engine", "auto")
+    assert result.stderr == "engine torch (a tile of 96 px takes 0.250 s by torch; openvino: not installed)\n"
+    assert ushape(*words, tmp_path / "torch").stderr == ""
+    masks = [(tmp_path / engine / "cells_000.png").read_bytes() for engine in ("auto", "torch")]
+    assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize(("faster", "said"), [("float32", "bfloat16 is not faster on this machine"), ("bfloat16", "")])
+def test_fast_rounds_only_where_that_is_faster(ushape, run, cells, tmp_path, monkeypatch, faster, said):
+    monkeypatch.setattr("ushape.cli.settings.faster_precision", lambda _: faster)
+    image = cells / "images" / "cells_000.png"
+    result = ushape("predict", run, image, "--out", tmp_path / "fast", "--probability", "--precision", "fast")
+    assert result.exit_code == 0, result.stderr
+    assert said in result.stderr and bool(said) == bool(result.stderr)
+    ushape("predict", run, image, "--out", tmp_path / "exact", "--probability")
+    files = [next((tmp_path / name).glob("*.tif")).read_bytes() for name in ("fast", "exact")]
+    assert (files[0] == files[1]) == (faster == "float32")
 
 
 def test_no_run_no_image_and_another_kind_of_image(ushape, run, cells, tmp_path):
