@@ -38,6 +38,7 @@ FIRST_WITH_TORCH = "device"
 LATE_IMPORTS_OF = (
     "tensorboard",
     "torch.utils.tensorboard",
+    "zarr",
 )  # optional: where it is absent, a message says what to install
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 

@@ -23,6 +23,7 @@ from ushape.geometry.tiles import Window, mirrored
 from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
 from ushape.images.raster import RasterImage
 from ushape.images.tiff import TiffImage, tiff_pages
+from ushape.images.zarr import ZarrImage, is_store, zarr_pages
 
 UNANNOTATED = 2**31 - 1
 """What `read_mask` gives for pixels that are NaN or -1 in the file: no class, no object, nothing known."""
@@ -109,6 +110,7 @@ class _Format:
 _RASTER = _Format(lambda path, _: RasterImage(path), lambda _: 1)
 _TIFF = _Format(TiffImage, tiff_pages)
 _NUMPY = _Format(NumpyImage, numpy_pages)
+_ZARR = _Format(ZarrImage, zarr_pages)
 
 _FORMATS = {
     ".png": _RASTER,
@@ -119,10 +121,12 @@ _FORMATS = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".npy": _NUMPY,
+    ".svs": _TIFF,
+    ".zarr": _ZARR,
 }
 
 SUFFIXES = frozenset(_FORMATS)
-"""The suffixes of files we read, in lower case; case does not matter in file names."""
+"""The suffixes of what we read, in lower case; case does not matter. A .zarr is a folder, all others are files."""
 
 
 def open_image(path: Path, index: int = 0) -> ImageSource:
@@ -132,6 +136,11 @@ def open_image(path: Path, index: int = 0) -> ImageSource:
     if not 0 <= index < count:
         raise ImageError(f"{path} has {count} page{'s' if count > 1 else ''}, numbered from 0; there is no {index}.")
     return ImageSource(Page(path, index, count), image_format.open(path, index))
+
+
+def is_image(path: Path) -> bool:
+    """Whether something is there that goes by the name of an image: a file, or the folder of a Zarr store."""
+    return path.suffix.lower() in SUFFIXES and (path.is_file() or is_store(path))
 
 
 def from_array(pixels: NDArray[np.generic], name: str = "array") -> ImageSource:
@@ -203,6 +212,8 @@ def is_coloured(path: Path, index: int = 0) -> bool:
 def _format_of(path: Path) -> _Format:
     if not path.exists():
         raise ImageError(f"There is no file {path}. Check the name and the folder.")
+    if is_store(path):
+        return _ZARR
     if path.is_dir():
         raise ImageError(f"{path} is a folder, not an image. Name one file in it.")
     image_format = _FORMATS.get(path.suffix.lower())
