@@ -48,6 +48,7 @@ LATE_IMPORTS_OF = (
     "nibabel",
     "pydicom",
     "SimpleITK",
+    "zarr",
 )  # optional: where it is absent, a message says what to install
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 

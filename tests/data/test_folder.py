@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from ushape.data.folder import Survey, survey
 from ushape.errors import DataError
@@ -236,9 +237,13 @@ def test_formats_that_are_not_read_are_named(folder) -> None:
     assert "1 DICOM file, 1 Zeiss CZI file, 1 NIfTI file will be left out" in message
 
 
-def test_only_a_zarr_store_is_one_file_that_is_not_read(folder) -> None:
-    folder.image("images/a.zarr/0/chunk.png", "masks/a.zarr/0/chunk.png")
-    assert "holds 2 Zarr files, such as a.zarr; that format is not read yet" in errors(survey(folder.root))[0]
+def test_a_zarr_store_is_one_image_and_other_stores_are_named(folder) -> None:
+    for name in ("images/a.zarr", "masks/a.zarr"):
+        zarr.save_array(folder.root / name, np.zeros((24, 32), dtype=np.uint8))
+    folder.image("images/b.n5/0/chunk.png")
+    found = survey(folder.root)
+    assert [(pair.image.path.name, pair.mask.path.name) for pair in found.pairs] == [("a.zarr", "a.zarr")]
+    assert any("1 N5 file will be left out" in warning for warning in warnings(found))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")

@@ -23,7 +23,7 @@ from ushape.images.source import open_image, pages, read_mask
 from ushape.labels import Labels
 from ushape.metrics.trust import ExpectedDice
 from ushape.object_rule import ObjectRule
-from ushape.predict import files, object_map, picture
+from ushape.predict import object_map, picture, storage
 from ushape.predict.files import Job, MaskWritten, TileDone
 from ushape.predict.objects import find_objects
 from ushape.predict.sources import find_images
@@ -120,9 +120,11 @@ def test_masks_are_coloured_where_the_training_masks_were(
 
 
 def test_a_large_image_gives_a_tiff(predictor: Predictor, images: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(files, "_LARGEST_PNG", 40 * 30 - 1)
+    monkeypatch.setattr(storage, "LARGEST_PLAIN_PIXELS", 40 * 30 - 1)
     run(predictor, [images / "a.png", images / "b.jpg"], tmp_path / "masks")
     assert names(tmp_path / "masks") == ["a.tif", "b.png"]
+    with tifffile.TiffFile(tmp_path / "masks" / "a.tif") as file:
+        assert file.is_ome and file.pages[0].is_tiled
 
 
 def test_the_size_of_a_pixel_and_the_source_are_in_the_mask(predictor: Predictor, tmp_path: Path):

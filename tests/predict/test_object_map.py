@@ -19,11 +19,11 @@ from scipy import ndimage
 
 from ushape.errors import ImageError, OutputError, SizeError
 from ushape.geometry.tiles import Window
+from ushape.images.disk_array import DiskArray
 from ushape.images.simulated import cells, separated
 from ushape.images.source import open_image, read_mask
 from ushape.object_rule import ObjectRule
 from ushape.predict import object_map
-from ushape.predict.disk_array import DiskArray
 from ushape.predict.object_map import ObjectMap, ObjectsWritten, Progress, find_objects_streamed
 from ushape.predict.objects import find_objects
 

@@ -31,6 +31,7 @@ from ushape.predict.files import Job, MaskWritten, TileDone
 from ushape.predict.formats import ABOUT, formats_named
 from ushape.predict.proof import prove as proving
 from ushape.predict.sources import find_images
+from ushape.predict.storage import mask_format_named
 
 _LISTED = 20  # results, by name; of more, only how many
 
@@ -51,6 +52,9 @@ def predict(
         typer.Option(metavar="NAMES", help=f"Also what others read: {', '.join(ABOUT)}; several with commas."),
     ] = None,
     one_piece: OnePiece = None,
+    mask_format: Annotated[
+        str, typer.Option(metavar="KIND", help="Files of masks: auto (by the image), tiff, ome-tiff or ome-zarr.")
+    ] = "auto",
     flips: Flips = None,
     precision: Precision = PrecisionChoice.exact,
     memory: Memory = None,
@@ -102,6 +106,7 @@ def predict(
         uncertainty=uncertainty,
         overlay=overlay,
         formats=formats,
+        mask_format=mask_format_named(mask_format),
         overwrite=overwrite,
     )
     written, together = _written(job, len(pages)), list(job.formats.together.values())

@@ -14,11 +14,12 @@ from ushape.images.contour import is_contour
 from ushape.images.dicom import is_series
 from ushape.images.source import SUFFIXES
 from ushape.images.suffix import suffix_of
+from ushape.images.zarr import is_store
 
 FOREIGN = {
-    ".zarr": "Zarr", ".n5": "N5", ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "MATLAB", ".npz": "NumPy archive",
+    ".n5": "N5", ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "MATLAB", ".npz": "NumPy archive",
     ".czi": "Zeiss CZI", ".lif": "Leica LIF", ".nd2": "Nikon ND2", ".oib": "Olympus OIB", ".oif": "Olympus OIF",
-    ".vsi": "Olympus VSI", ".svs": "Aperio SVS", ".ndpi": "Hamamatsu NDPI", ".mrxs": "MIRAX", ".ims": "Imaris",
+    ".vsi": "Olympus VSI", ".ndpi": "Hamamatsu NDPI", ".mrxs": "MIRAX", ".ims": "Imaris",
     ".webp": "WebP", ".jp2": "JPEG 2000", ".heic": "HEIC", ".pgm": "PGM", ".ppm": "PPM",
 }  # fmt: skip
 """Image formats that people have and we do not read, so that they can be named."""
@@ -104,7 +105,7 @@ def _walk(root: Path, closed: list[Path]) -> Iterator[tuple[Path, list[str], lis
             inner.clear()
             continue
         seen.add(true_place)
-        stores = [name for name in inner if format_of(name) or _is_volume(Path(folder), name)]
+        stores = [n for n in inner if format_of(n) or is_store(Path(folder, n)) or _is_volume(Path(folder), n)]
         inner[:] = sorted((n for n in inner if not n.startswith(".") and n not in stores), key=natural)
         yield Path(folder), list(inner), [name for name in (*names, *stores) if not name.startswith(".")]
 

@@ -17,8 +17,9 @@ from ushape.data.mask_values import MOST_CLASSES, Tally, are_object_numbers, mai
 from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
-from ushape.images.source import SUFFIXES, UNANNOTATED, Page, is_coloured, open_image, pages, read_mask
-from ushape.images.suffix import stem_of, suffix_of
+from ushape.images.source import UNANNOTATED, Page, is_coloured, is_image, open_image, pages, read_mask
+from ushape.images.suffix import stem_of
+from ushape.images.zarr import is_store
 from ushape.labels import IGNORED, Labels, connected_regions
 from ushape.metrics.families import FamilyName, family, measured
 from ushape.metrics.judged import Judged
@@ -51,7 +52,7 @@ def evaluate_masks(
     """
     faults: list[str] = []
     predicted, wanted = _masks_in(masks, faults), _masks_in(truth, faults)
-    if masks.is_file() and truth.is_file():  # two files mean each other, whatever they are called
+    if is_image(masks) and is_image(truth):  # two files mean each other, whatever they are called
         names = {page.index: name for name, page in predicted.items()}
         wanted = {names.get(page.index, name): page for name, page in wanted.items()}
     predicted = {name: page for name, page in predicted.items() if page.path.name != _STACK or name in wanted}
@@ -239,8 +240,8 @@ def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
     if not place.exists():
         raise DataError(f"There is nothing at {place}. Give a folder of masks, or one mask.")
     files = [place]
-    if place.is_dir():
-        files = sorted(f for f in place.iterdir() if suffix_of(f) in SUFFIXES and f.is_file() and f.name[0] != ".")
+    if place.is_dir() and not is_store(place):
+        files = sorted(f for f in place.iterdir() if is_image(f) and f.name[0] != ".")
     found: dict[str, Page] = {}
     for file in files:
         try:

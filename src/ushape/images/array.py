@@ -34,7 +34,7 @@ class NumpyImage:
         image = _pages(array)[index]
         self.shape: tuple[int, int] = image.shape[:2]
         self.channels: int = image.shape[2]
-        self.dtype = _readable_type(array.dtype, path)
+        self.dtype = readable_type(array.dtype, path)
 
     def read(self, window: Window) -> NDArray[np.generic]:
         image: NDArray[np.generic] = _pages(_mapped(self._path))[self._index]
@@ -52,7 +52,7 @@ class MemoryImage:
         self._pixels = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
         self.shape: tuple[int, int] = self._pixels.shape[:2]
         self.channels: int = self._pixels.shape[2]
-        self.dtype = _readable_type(pixels.dtype, name)
+        self.dtype = readable_type(pixels.dtype, name)
 
     def read(self, window: Window) -> NDArray[np.generic]:
         return self._pixels[window.slices].astype(self.dtype)
@@ -71,13 +71,20 @@ def _mapped(path: Path) -> NDArray[np.generic]:
             f"{path} cannot be read as a NumPy array: {str(error).rstrip('.')}. We take whole .npy files of numbers; "
             "save it again with numpy.save."
         ) from error
-    stacked_colours = array.ndim == 4 and array.shape[-1] <= _MOST_CHANNELS
-    if not (array.ndim in (2, 3) or stacked_colours) or 0 in array.shape:
+    axes_by_shape(array.shape, path)
+    return array
+
+
+def axes_by_shape(shape: tuple[int, ...], path: Path) -> str:
+    """ "yx", "yxc", "zyx" or "zyxc", whose z are images of their own. ImageError for any other shape."""
+    colours = len(shape) > 2 and shape[-1] <= _MOST_CHANNELS
+    axes = {2: "yx", 3: "yxc" if colours else "zyx", 4: "zyxc" if colours else ""}.get(len(shape))
+    if not axes or 0 in shape:
         raise ImageError(
-            f"{path} has shape {array.shape}; we take (H, W), (H, W, C) with C ≤ {_MOST_CHANNELS}, (N, H, W) and "
+            f"{path} has shape {shape}; we take (H, W), (H, W, C) with C ≤ {_MOST_CHANNELS}, (N, H, W) and "
             f"(N, H, W, C), with at least one pixel. Save it in one of these."
         )
-    return array
+    return axes
 
 
 def _pages(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -89,7 +96,7 @@ def _pages(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return array[np.newaxis] if array.shape[-1] <= _MOST_CHANNELS else array[..., np.newaxis]
 
 
-def _readable_type(dtype: np.dtype[np.generic], path: Path) -> np.dtype[np.generic]:
+def readable_type(dtype: np.dtype[np.generic], path: Path) -> np.dtype[np.generic]:
     """The type of the pixels we hand out, in the machine's byte order."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)

@@ -15,7 +15,6 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
@@ -28,6 +27,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ushape.errors import OutputError
 from ushape.geometry.tiles import Window
+from ushape.images.layout import Layout
+from ushape.images.ome_tiff import OmeTiffBody
 
 LARGEST_PNG_PIXELS = 1 << 28
 """256 megapixels: the most that is kept in memory for a PNG."""
@@ -36,20 +37,6 @@ CLASSIC_TIFF_BYTES = (1 << 32) - (1 << 25)
 """Larger images become BigTIFF: offsets have 32 bits, and the header needs some room too."""
 
 _STRIP_BYTES = 1 << 20  # many readers take memory for a strip at a time
-_MICROMETRES_PER_CENTIMETRE = 1e4
-
-
-@dataclass(frozen=True)
-class _Layout:
-    shape: tuple[int, int]
-    dtype: np.dtype[np.generic]
-    channels: int
-    spacing: tuple[float, float] | None
-    description: str
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        return self.shape if self.channels == 1 else (*self.shape, self.channels)
 
 
 class _Body(Protocol):
@@ -58,6 +45,8 @@ class _Body(Protocol):
     def put(self, window: Window, pixels: NDArray[np.generic]) -> None: ...
 
     def finish(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def create_mask(
@@ -68,15 +57,18 @@ def create_mask(
     channels: int = 1,
     spacing: tuple[float, float] | None = None,
     description: str = "",
+    pyramid: bool = False,
     overwrite: bool = False,
 ) -> MaskSink:
     """A sink for a mask of this (height, width); the suffix of `path` decides between TIFF and PNG.
 
     One channel of uint8, uint16, uint32 or float32 (PNG: uint8 or uint16), or three of uint8. `spacing` is (y, x) in
-    micrometres; PNG has no place for it. Raises OutputError for what cannot be written there, before any work is done.
+    micrometres; PNG has no place for it. pyramid: of a TIFF, tiles and smaller copies for viewers (ome_tiff.py). Raises
+    OutputError for what cannot be written there, before any work is done.
     """
-    layout = _Layout((int(shape[0]), int(shape[1])), np.dtype(dtype), channels, spacing, description)
-    make_body = _BODIES.get(path.suffix.lower())
+    layout = Layout((int(shape[0]), int(shape[1])), np.dtype(dtype), channels, spacing, description)
+    suffix = path.suffix.lower()
+    make_body = OmeTiffBody if pyramid and suffix in (".tif", ".tiff") else _BODIES.get(suffix)
     if make_body is None:
         raise OutputError(
             f"{path}: masks are written as .tif, .tiff or .png, not as {path.suffix!r}. Choose one of them."
@@ -99,11 +91,12 @@ class MaskSink:
     """A mask file in the making: comes from create_mask, works as a context manager."""
 
     def __init__(
-        self, path: Path, layout: _Layout, make_body: Callable[[IO[bytes], _Layout], _Body], *, overwrite: bool
+        self, path: Path, layout: Layout, make_body: Callable[[IO[bytes], Layout], _Body], *, overwrite: bool
     ) -> None:
         self.path, self.shape, self.dtype, self.channels = path, layout.shape, layout.dtype, layout.channels
         self._layout, self._make_body, self._overwrite = layout, make_body, overwrite
         self._part = path.with_name(f".ushape-{uuid.uuid4().hex[:12]}.part")
+        self._held = contextlib.ExitStack()
         self._values_written = 0
 
     def __enter__(self) -> Self:
@@ -111,6 +104,7 @@ class MaskSink:
             self._handle: IO[bytes] = self._part.open("xb")
         with self._discarded_on_error(), self._failures_told():
             self._body = self._make_body(self._handle, self._layout)
+            self._held.callback(self._body.close)
         return self
 
     def write(self, window: Window, pixels: NDArray[np.generic]) -> None:
@@ -132,6 +126,7 @@ class MaskSink:
         with self._discarded_on_error(), self._failures_told():
             self._check_complete()
             self._body.finish()
+            self._held.close()
             self._handle.flush()
             os.fsync(self._handle.fileno())
             self._handle.close()
@@ -154,6 +149,8 @@ class MaskSink:
             )
 
     def _discard(self) -> None:
+        with contextlib.suppress(OSError):
+            self._held.close()
         with contextlib.suppress(OSError):  # closing writes what is left, which may fail as the writing did
             self._handle.close()
         with contextlib.suppress(OSError):
@@ -185,7 +182,7 @@ class MaskSink:
 class _TiffBody:
     """An uncompressed TIFF whose pixels lie in one block, from the start as large as it will be."""
 
-    def __init__(self, handle: IO[bytes], layout: _Layout) -> None:
+    def __init__(self, handle: IO[bytes], layout: Layout) -> None:
         self._handle, self._width = handle, layout.shape[1]
         self._stored = layout.dtype.newbyteorder("<")
         self._pixel_bytes = layout.channels * layout.dtype.itemsize
@@ -203,7 +200,7 @@ class _TiffBody:
                 software="ushape",
                 metadata=None,
                 returnoffset=True,
-                resolution=_pixels_per_centimetre(layout.spacing),
+                resolution=layout.pixels_per_centimetre,
                 resolutionunit="NONE" if layout.spacing is None else "CENTIMETER",
             )
         assert place is not None, "tifffile tells where the pixels are, as long as they are stored in one block"
@@ -225,11 +222,14 @@ class _TiffBody:
     def finish(self) -> None:
         """Nothing is left to do: the header was written first."""
 
+    def close(self) -> None:
+        """Nothing is held but the handle."""
+
 
 class _PngBody:
     """A PNG, kept in memory until all windows are there."""
 
-    def __init__(self, handle: IO[bytes], layout: _Layout) -> None:
+    def __init__(self, handle: IO[bytes], layout: Layout) -> None:
         self._handle, self._description = handle, layout.description
         self._pixels = np.zeros(layout.stored_shape, dtype=layout.dtype)
 
@@ -242,11 +242,14 @@ class _PngBody:
             notes.add_itxt("Description", self._description)
         Image.fromarray(self._pixels).save(self._handle, format="PNG", pnginfo=notes)
 
+    def close(self) -> None:
+        """Nothing is held but memory."""
 
-_BODIES: dict[str, Callable[[IO[bytes], _Layout], _Body]] = {".tif": _TiffBody, ".tiff": _TiffBody, ".png": _PngBody}
+
+_BODIES: dict[str, Callable[[IO[bytes], Layout], _Body]] = {".tif": _TiffBody, ".tiff": _TiffBody, ".png": _PngBody}
 
 
-def _check_type(path: Path, layout: _Layout) -> None:
+def _check_type(path: Path, layout: Layout) -> None:
     png = path.suffix.lower() == ".png"
     grey = ("uint8", "uint16") if png else ("uint8", "uint16", "uint32", "float32")
     if (layout.channels == 1 and layout.dtype.name in grey) or (layout.channels == 3 and layout.dtype == np.uint8):
@@ -256,10 +259,3 @@ def _check_type(path: Path, layout: _Layout) -> None:
         f"{path} cannot hold {layout.channels} channels of {layout.dtype}; masks of this kind have 1 of "
         f"{', '.join(grey)}, or 3 of uint8.{advice}"
     )
-
-
-def _pixels_per_centimetre(spacing: tuple[float, float] | None) -> tuple[float, float] | None:
-    """(y, x) micrometres a pixel → (x, y) pixels a centimetre, as TIFF wants it."""
-    if spacing is None:
-        return None
-    return _MICROMETRES_PER_CENTIMETRE / spacing[1], _MICROMETRES_PER_CENTIMETRE / spacing[0]

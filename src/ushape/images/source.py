@@ -31,6 +31,7 @@ from ushape.images.nifti import NiftiImage, nifti_grid, nifti_pages
 from ushape.images.raster import RasterImage
 from ushape.images.suffix import stem_of, suffix_of
 from ushape.images.tiff import TiffImage, tiff_pages
+from ushape.images.zarr import ZarrImage, is_store, zarr_pages
 
 UNANNOTATED = 2**31 - 1
 """What `read_mask` gives for pixels that are NaN or -1 in the file: no class, no object, nothing known."""
@@ -124,6 +125,7 @@ _ITK = _Format(ItkImage, itk_pages, itk_grid)
 _DICOM = _Format(DicomImage, dicom_pages, dicom_grid)
 _DRAWING = _Format(DrawingImage, drawing_pages, drawing_grid)
 _CONTOUR = _Format(ContourImage, lambda _: 1)
+_ZARR = _Format(ZarrImage, zarr_pages)
 
 _FORMATS = {
     ".png": _RASTER,
@@ -141,10 +143,12 @@ _FORMATS = {
     ".nrrd": _ITK,
     ".nhdr": _ITK,
     ".dcm": _DICOM,
+    ".svs": _TIFF,
+    ".zarr": _ZARR,
 }
 
 SUFFIXES = frozenset(_FORMATS)
-"""The suffixes of files we read, in lower case; case does not matter in file names."""
+"""The suffixes of what we read, in lower case; case does not matter. A .zarr is a folder, all others are files."""
 
 
 def open_image(path: Path, index: int = 0) -> ImageSource:
@@ -160,6 +164,13 @@ def grid_of(path: Path) -> Grid | None:
     """Where the voxels of a volume lie in the patient; None for formats that do not tell."""
     read = _format_of(path).grid
     return None if read is None else read(path)
+
+
+def is_image(path: Path) -> bool:
+    """Whether something is there that goes by the name of an image: a file, a Zarr store, or the folder of a series."""
+    if path.is_dir():
+        return is_store(path) or is_series(path)
+    return suffix_of(path) in SUFFIXES and path.is_file()
 
 
 def from_array(pixels: NDArray[np.generic], name: str = "array") -> ImageSource:
@@ -231,6 +242,8 @@ def is_coloured(path: Path, index: int = 0) -> bool:
 def _format_of(path: Path) -> _Format:
     if not path.exists():
         raise ImageError(f"There is no file {path}. Check the name and the folder.")
+    if is_store(path):
+        return _ZARR
     if path.is_dir():
         if is_series(path):
             return _DICOM

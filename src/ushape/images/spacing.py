@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from xml.etree import ElementTree
 
 import tifffile
@@ -26,11 +27,13 @@ _OF_RESOLUTION_UNIT = {3: 1e4, 4: 1e3, 5: 1.0}  # centimetre, and tifffile's mil
 def tiff_spacing(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
     """(y, x) micrometres of a pixel, or None where the file does not say.
 
-    OME's PhysicalSize comes first, then ImageJ's unit, then the resolution per centimetre. A resolution per inch is
-    how programs note a size on paper (72, 96 or 300 dpi), so it is not taken for a measurement.
+    OME's PhysicalSize or Aperio's MPP comes first, then ImageJ's unit, then the resolution per centimetre. A resolution
+    per inch is how programs note a size on paper (72, 96 or 300 dpi), so it is not taken for a measurement.
     """
     if tiff.is_ome:
         return _of_ome(tiff.ome_metadata or "")
+    if tiff.is_svs:
+        return _of_svs(page.description)
     if tiff.is_imagej:
         factor = _MICROMETRES.get(str((tiff.imagej_metadata or {}).get("unit", "")))
     else:
@@ -59,6 +62,16 @@ def _of_ome(xml: str) -> tuple[float, float] | None:
             return None
         sizes.append(math.nan if factor is None else size * factor)
     return _sensible(*sizes)
+
+
+def _of_svs(description: str) -> tuple[float, float] | None:
+    """Of an Aperio description: "Aperio Image …|AppMag = 20|MPP = 0.4990"."""
+    found = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
+    try:
+        size = float(found[1]) if found else math.nan
+    except ValueError:
+        return None
+    return _sensible(size, size)
 
 
 def _sensible(y: float, x: float) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""TIFF, BigTIFF, OME-TIFF and ImageJ stacks through tifffile: of a window, only the strips or tiles it touches.
+"""TIFF, BigTIFF, OME-TIFF, SVS and ImageJ stacks through tifffile: of a window, only the strips or tiles it touches.
 
 What comes out, per page:
 
@@ -9,7 +9,8 @@ What comes out, per page:
     N samples         N channels, alpha dropped where the file calls the last one so
 
 Every full-size page is an image of its own, whatever axis of a stack it belongs to (depth, time, channel); reduced
-copies and transparency masks at the end of the file are left out. The orientation tag is not applied.
+copies and transparency masks at the end of the file are left out, and of an SVS all but the slide itself. The
+orientation tag is not applied.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
+from ushape.images.damage import DamagedPiece
 from ushape.images.spacing import tiff_spacing
 
 LARGEST_PIECE_BYTES = 2 << 30
@@ -126,7 +128,7 @@ class TiffImage:
                 if number in self._recent:
                     yield self._recent[number]
                     continue
-                with _damage_of(self._path):
+                with _damage_of(self._path, _tile_window(self._page, number) if self._page.is_tiled else None):
                     offset, count = self._page.dataoffsets[number], self._page.databytecounts[number]
                     handle.seek(offset)
                     coded = handle.read(count) if offset and count else None
@@ -149,12 +151,14 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 @contextlib.contextmanager
-def _damage_of(path: Path) -> Iterator[None]:
+def _damage_of(path: Path, tile: Window | None = None) -> Iterator[None]:
     try:
         yield
     except ImageError:
         raise
     except _DAMAGE as error:
+        if tile is not None:
+            raise DamagedPiece(path, "tile", tile, error) from error
         words = (str(error) or type(error).__name__).rstrip(".")
         raise ImageError(
             f"{path} cannot be read as a TIFF: {words}. It may be damaged, cut short, or of a kind we do not know; "
@@ -192,6 +196,8 @@ def _described_images(page: tifffile.TiffPage) -> int:
 
 def _page_numbers(tiff: tifffile.TiffFile, path: Path) -> Sequence[int]:
     """Which of the file's pages are images of full size. Reduced copies follow those, so the last page tells."""
+    if tiff.is_svs:  # its thumbnail and its levels do not call themselves reduced
+        return [0]
     count = len(tiff.pages)
     tiff.filehandle.seek(tiff.pages.next_page_offset)
     if any(tiff.filehandle.read(tiff.tiff.offsetsize)):
@@ -266,6 +272,14 @@ def _colours(page: tifffile.TiffPage) -> NDArray[np.uint8] | None:
 def _piece_shape(page: tifffile.TiffPage) -> tuple[int, int]:
     """Height and width of a strip or tile."""
     return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+
+
+def _tile_window(page: tifffile.TiffPage, number: int) -> Window:
+    """The pixels that a tile holds."""
+    rows, columns = (-(-size // step) for size, step in zip(page.shaped[2:4], _piece_shape(page), strict=True))
+    start = [n * step for n, step in zip(divmod(number % (rows * columns), columns), _piece_shape(page), strict=True)]
+    stop = [min(a + n, size) for a, n, size in zip(start, _piece_shape(page), page.shaped[2:4], strict=True)]
+    return Window(tuple(start), tuple(stop))
 
 
 def _touched(window: Window, axis: int, step: int) -> range:

@@ -15,14 +15,12 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from ushape.atomic import replacing
-from ushape.errors import ImageError, OutputError
+from ushape.errors import ImageError
 from ushape.freed_memory import keeping_freed_memory
 from ushape.geometry.tiles import Window
 from ushape.images.sink import MaskSink, create_mask
 from ushape.images.source import ImageSource, Page, open_image
-from ushape.images.stack import MaskStack
-from ushape.images.suffix import stem_of, suffix_of
-from ushape.images.volume_mask import VolumeMask, mask_suffix
+from ushape.images.suffix import stem_of
 from ushape.labels import Labels
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.destination import check_folder, check_names
@@ -30,9 +28,19 @@ from ushape.predict.formats import Collected, FormatName, Formats
 from ushape.predict.maps import NumberMap, maps_of
 from ushape.predict.object_map import ObjectMap
 from ushape.predict.picture import Picture
+from ushape.predict.storage import (
+    PAGED,
+    Content,
+    Form,
+    MaskFormat,
+    PagedMask,
+    Sink,
+    form_of,
+    open_page,
+    open_pages,
+    suffix_for,
+)
 from ushape.predict.tiled import Predicted, Predictor
-
-_LARGEST_PNG = 64 * 2**20  # pixels: beyond, a mask goes to TIFF, which needs no memory
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,6 @@ class MaskWritten:
         return {"image": str(self.page.path), "files": [str(path) for path in self.paths], "expected_dice": expected}
 
 
-class Sink(Protocol):
-    """Where the windows of one picture go."""
-
-    def write(self, window: Window, pixels: NDArray[np.generic]) -> None: ...
-
-
-PagedMask = MaskStack | VolumeMask
-"""A mask of several pages."""
-
 OpenMask = Callable[[DTypeLike], Sink]
 """Opens the mask of an image, once it is known how large the numbers are that it must hold."""
 
@@ -88,6 +87,7 @@ class Job:
     probability: also float32 TIFFs of each foreground class. uncertainty: also one of where not to trust the mask.
     overlay: also a PNG of the mask over the image.
     formats: also what other programs read; each image's maps are then held in memory whole.
+    mask_format: the kind of file for masks and maps, in place of the one that suits the image (storage.py).
     Raises, before anything is computed: ImageError, naming every image that the network cannot take; OutputError where
     results exist (unless `overwrite`), where two images would make the same file, or where `out` cannot be written.
     """
@@ -102,10 +102,11 @@ class Job:
         uncertainty: bool = False,
         overlay: bool = False,
         formats: Collection[FormatName] = (),
+        mask_format: MaskFormat = "auto",
         overwrite: bool = False,
     ) -> None:
         self.predictor, self.out, self.rule = predictor, out, predictor.trained.object_rule
-        self.overlay, self.overwrite = overlay, overwrite
+        self.overlay, self.mask_format, self.overwrite = overlay, mask_format, overwrite
         self.maps = tuple(maps_of(self._labels, probability=probability, uncertainty=uncertainty))
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
         self.formats = Formats(
@@ -121,15 +122,16 @@ class Job:
         with keeping_freed_memory(), self.formats.opened():
             for file in self.files:
                 self._expected: dict[str, float] = {}
-                yield from self._stack(file) if len(file) > 1 or mask_suffix(file[0].path) else self._image(file[0])
+                paged = self._form[file[0].path] in PAGED
+                yield from self._stack(file) if paged else self._image(file[0])
                 yield MaskWritten(file[0], tuple(self._made_of(file)), self._expected)
 
     def paths(self, page: Page) -> dict[str, Path]:
         """The files made of an image: "mask", then its maps by the ends of their names, and "overlay", where wanted."""
-        stem, grid_suffix = stem_of(page.path), mask_suffix(page.path)
-        made = {"mask": self.out / f"{stem}{self._mask_suffix(page)}"}
+        stem, suffix = stem_of(page.path), suffix_for(self._form[page.path], page.path)
+        made = {"mask": self.out / f"{stem}{suffix}"}
         for each in self.maps:
-            made[each.ending] = self.out / f"{stem}{each.ending}{grid_suffix or '.tif'}"
+            made[each.ending] = self.out / f"{stem}{each.ending}{suffix.replace('.png', '.tif')}"
         if self.overlay:
             made["overlay"] = self.out / f"{page.name}_overlay.png"
         return made
@@ -142,62 +144,59 @@ class Job:
     def _image(self, page: Page) -> Iterator[TileDone]:
         source, paths = open_image(page.path, page.index), self.paths(page)
 
-        def sink(path: Path, what: str, dtype: DTypeLike, channels: int = 1) -> MaskSink:
+        def sink(path: Path, content: Content, dtype: DTypeLike) -> MaskSink:
             return create_mask(
                 path,
                 source.shape,
                 dtype,
-                channels=channels,
+                channels=content.channels,
                 spacing=source.spacing,
-                description=self._description(what, page),
+                description=content.what,
+                pyramid=self._form[page.path] == "ome-tiff",
                 overwrite=self.overwrite,
             )
 
         with ExitStack() as masks, ExitStack() as files:  # the mask is the last to take its name
             files.enter_context(self.formats.of([page]))
-            maps = {each: files.enter_context(sink(paths[each.ending], each.what, np.float32)) for each in self.maps}
+            maps = {
+                each: files.enter_context(sink(paths[each.ending], self._map(each, page), np.float32))
+                for each in self.maps
+            }
             picture = files.enter_context(replacing(paths["overlay"])) if self.overlay else None
 
             def open_mask(dtype: DTypeLike) -> Sink:
-                return masks.enter_context(sink(paths["mask"], "mask", dtype, self._channels))
+                return masks.enter_context(sink(paths["mask"], self._mask(page), dtype))
 
             yield from self._fill(page, source, open_mask, maps, picture)
 
     def _stack(self, file: list[Page]) -> Iterator[TileDone]:
-        paths = self.paths(file[0])
+        paths, source = self.paths(file[0]), open_image(file[0].path, file[0].index)
+
+        def pages_in(path: Path, content: Content) -> AbstractContextManager[PagedMask]:
+            return open_pages(self._form[source.page.path], path, file, source, content, overwrite=self.overwrite)
+
         with ExitStack() as files:
-            masks = files.enter_context(self._pages_in(paths["mask"], file))
+            masks = files.enter_context(pages_in(paths["mask"], self._mask(file[0])))
             files.enter_context(self.formats.of(file))
-            maps = {each: files.enter_context(self._pages_in(paths[each.ending], file)) for each in self.maps}
+            maps = {
+                each: files.enter_context(pages_in(paths[each.ending], self._map(each, file[0]))) for each in self.maps
+            }
             for page in file:
                 picture = files.enter_context(replacing(self.paths(page)["overlay"])) if self.overlay else None
                 yield from self._page(page, masks, maps, picture)
-
-    def _pages_in(self, path: Path, file: list[Page]) -> AbstractContextManager[PagedMask]:
-        """A mask of several pages: on the image's grid where it has one, else a TIFF stack."""
-        if mask_suffix(file[0].path) and suffix_of(path) != ".tif":
-            return VolumeMask(path, file[0].path, [page.index for page in file], overwrite=self.overwrite)
-        return MaskStack(path, overwrite=self.overwrite)
 
     def _page(
         self, page: Page, masks: PagedMask, stacks: Mapping[NumberMap, PagedMask], picture: Path | None
     ) -> Iterator[TileDone]:
         source = open_image(page.path, page.index)
-
-        def sink(stack: PagedMask, what: str, dtype: DTypeLike, channels: int = 1) -> AbstractContextManager[Sink]:
-            if self.rule and dtype == np.uint32:
-                raise OutputError(
-                    f"{page} has more than 65,535 objects, which the 16 bits of a stack's pages cannot number. "
-                    "Save its pages as single images."
-                )
-            about = self._description(what, page)
-            return stack.page(source.shape, dtype, channels=channels, spacing=source.spacing, description=about)
-
         with ExitStack() as sinks:
-            maps = {each: sinks.enter_context(sink(stacks[each], each.what, np.float32)) for each in self.maps}
+            maps = {
+                each: sinks.enter_context(open_page(stacks[each], page, source, np.float32, self._map(each, page)))
+                for each in self.maps
+            }
 
             def open_mask(dtype: DTypeLike) -> Sink:
-                return sinks.enter_context(sink(masks, "mask", dtype, self._channels))
+                return sinks.enter_context(open_page(masks, page, source, dtype, self._mask(page)))
 
             yield from self._fill(page, source, open_mask, maps, picture)
 
@@ -274,28 +273,31 @@ class Job:
     def _channels(self) -> int:
         return 3 if self._labels.coloured and not self.rule else 1
 
-    def _mask_suffix(self, page: Page) -> str:
-        if self._channels == 1 and (on_grid := mask_suffix(page.path)):
-            return on_grid
-        if self.rule:
-            return ".tif"
-        small = self._largest[page.path] <= _LARGEST_PNG and self._labels.mask_dtype in (np.uint8, np.uint16)
-        return ".png" if small and page.path.suffix.lower() not in (".tif", ".tiff", ".npy") else ".tif"
+    def _mask(self, page: Page) -> Content:
+        about = self._description("mask", page)
+        return Content(about, self._labels.mask_dtype, self._channels, label=True, objects=self.rule is not None)
+
+    def _map(self, each: NumberMap, page: Page) -> Content:
+        return Content(self._description(each.what, page), np.dtype(np.float32))
 
     def _description(self, what: str, page: Page) -> str:
         about = f"{what} in {page.name} by ushape {self.predictor.trained.recipe.model.name}"
         return about.encode("utf-8", "replace").decode()  # names of files may hold bytes that are no text
 
     def _check_images(self) -> None:
-        """Notes the pixels of each file, which decide how its mask is stored."""
-        self._largest: dict[Path, int] = {}
+        """Notes how the mask of each file is stored, which depends on how large it is."""
+        self._form: dict[Path, Form] = {}
+        png = self.rule is None and self._labels.mask_dtype in (np.uint8, np.uint16)
         faults = []
         for file in self.files:
             try:
-                for page in file:
-                    source = open_image(page.path, page.index)
+                sources = [open_image(page.path, page.index) for page in file]
+                for source in sources:
                     self.predictor.check(source)
-                    self._largest[page.path] = max(source.shape[0] * source.shape[1], self._largest.get(page.path, 0))
+                largest = max(height * width for height, width in (source.shape for source in sources))
+                self._form[file[0].path] = form_of(
+                    file[0], len(file), largest, self.mask_format, png=png, grid=self._channels == 1
+                )
             except ImageError as error:
                 faults.append(str(error))
         if faults:

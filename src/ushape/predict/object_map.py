@@ -30,9 +30,9 @@ from numpy.typing import DTypeLike, NDArray
 from ushape.atomic import output_error
 from ushape.errors import OutputError, SizeError
 from ushape.geometry.tiles import Window
+from ushape.images.disk_array import DiskArray
 from ushape.images.sink import MaskSink, create_mask
 from ushape.object_rule import ObjectRule
-from ushape.predict.disk_array import DiskArray
 from ushape.predict.objects import as_probability, grown, number_in_reading_order, objects_within
 from ushape.predict.regions import CrossingRegions, Region
 

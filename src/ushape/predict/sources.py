@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ushape.errors import ImageError
 from ushape.images.dicom import is_series
-from ushape.images.source import SUFFIXES, Page, open_image, pages
-from ushape.images.suffix import suffix_of
+from ushape.images.source import SUFFIXES, Page, is_image, open_image, pages
+from ushape.images.zarr import is_store
 
 
 def find_images(places: Iterable[str]) -> list[Page]:
@@ -42,8 +42,8 @@ def _files_in(place: str) -> list[Path]:
     try:
         if path.is_dir() and is_series(path):
             return [path]
-        if path.is_dir():
-            inside = sorted(f for f in path.iterdir() if _is_image(f) and not f.name.startswith("."))
+        if path.is_dir() and not is_store(path):
+            inside = sorted(f for f in path.iterdir() if is_image(f) and not f.name.startswith("."))
             if not inside:
                 raise ImageError(
                     f"{place}: no image there of a kind we read ({kinds}); folders within it are not searched. "
@@ -52,14 +52,9 @@ def _files_in(place: str) -> list[Path]:
             return inside
         if path.exists():
             return [path]
-        matching = sorted(f for f in map(Path, glob.glob(place)) if _is_image(f))
+        matching = sorted(f for f in map(Path, glob.glob(place)) if is_image(f))
     except OSError as error:
         raise ImageError(f"{place} cannot be looked into: {error.strerror}. Check that you may read it.") from error
     if not matching:
         raise ImageError(f"{place}: no image there, by this name or pattern; we read {kinds}. Check the name.")
     return matching
-
-
-def _is_image(file: Path) -> bool:
-    """Whether it is a file of a format that we read, or the folder of a DICOM series."""
-    return is_series(file) if file.is_dir() else suffix_of(file) in SUFFIXES and file.is_file()

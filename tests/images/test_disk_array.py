@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ushape.geometry.tiles import Window
-from ushape.predict.disk_array import DiskArray
+from ushape.images.disk_array import DiskArray
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int64])
