@@ -49,6 +49,7 @@ EVERYTHING = Recipe(
         clip=0.0,
         precision="bfloat16",
         validations=3,
+        statistics_until=0.25,
         bias_rate=2.0,
         initial_weights="vgg16.safetensors",
     ),

@@ -63,6 +63,8 @@ class TrainingRecipe:
     foreground_fraction: share of patches centred on a foreground pixel. average: decay of the running mean of the
     weights that is kept as the result, 0 for the last weights. clip: largest norm of the gradient, 0 for any.
     validations: how many, evenly spread over the training.
+    statistics_until: share of the training in which batch normalisation normalises by the batch at hand; from then on
+    by the means and deviations that it has gathered, as in prediction, so that the weights learn to live with them.
     bias_rate: learning rate of biases and normalisations, as a multiple of that of the other weights.
     initial_weights: file to begin with: a checkpoint of the same network, or, for FCNs, ImageNet's VGG16 in
     torchvision's layout; left out, weights are drawn.
@@ -83,6 +85,7 @@ class TrainingRecipe:
     foreground_fraction: float = 0.0
     average: float = 0.99
     clip: float = 1.0
+    statistics_until: float = 0.5
     bias_rate: float = 1.0
     initial_weights: str = ""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -292,6 +295,7 @@ def _check_ranges(recipe: Recipe) -> None:
         ("training.clip", training.clip, 0, 10**6),
         ("training.validations", training.validations, 1, 10**5),
         ("training.learning_rate", training.learning_rate, 0, 100),
+        ("training.statistics_until", training.statistics_until, 0, 1),
         ("training.bias_rate", training.bias_rate, 0, 100),
         ("data.validation_fraction", data.validation_fraction, 0, 0.9),
     ]:

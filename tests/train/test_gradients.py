@@ -71,3 +71,22 @@ def test_where_one_patch_is_too_much_that_is_the_end(monkeypatch):
     with pytest.raises(torch.OutOfMemoryError):
         finder.find(batch())
     assert finder.parts == 4
+
+
+def test_normalisation_that_keeps_its_statistics_computes_as_in_prediction():
+    torch.manual_seed(0)
+    model = build(
+        "unet", in_channels=1, classes=2, width=4, depth=1, padding="same", normalisation="batch", dropout=0.0
+    )
+    finder = Gradients(model, TrainingRecipe(steps=1, loss="cross-entropy"), precision="float32")
+    finder.find(batch())
+    gathered = {name: value.clone() for name, value in model.named_buffers()}
+    logits: list[Tensor] = []
+    with model.head.register_forward_hook(lambda _, __, made: logits.append(made.detach())):
+        finder.find(batch(), statistics_kept=True)
+    assert all(torch.equal(value, gathered[name]) for name, value in model.named_buffers())
+    with torch.no_grad():
+        torch.testing.assert_close(logits[0], model.eval()(batch().image))
+    finder.find(batch())
+    name = "contracting.0.1.running_mean"
+    assert not torch.equal(dict(model.named_buffers())[name], gathered[name])

@@ -187,6 +187,14 @@ def test_it_learns():
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
 
+@pytest.mark.parametrize(("until", "gathered"), [(0.5, 4), (0.25, 2), (0.0, 0), (1.0, 8)])
+def test_normalisation_gathers_statistics_for_a_share_of_the_training(until: float, gathered: int):
+    running = trainer(normalisation="batch", statistics_until=until)
+    list(fit(running, scores(0.5)))
+    counts = {int(n) for name, n in running.model.state_dict().items() if name.endswith("num_batches_tracked")}
+    assert counts == {gathered}
+
+
 def test_steps_carry_what_they_say():
     running = trainer(steps=4, learning_rate=0.5, optimiser="sgd", schedule="constant", momentum=0.0, weight_decay=0.0)
     before = copy.deepcopy(running.model.state_dict())

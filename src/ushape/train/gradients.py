@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ushape.data.patches import Batch
 from ushape.device import Precision, autocast
@@ -35,10 +35,17 @@ class Gradients:
         self.processes, self.parts = processes, 1
         self._forward = forward_of(model, processes)
 
-    def find(self, batch: Batch) -> float:
-        """The loss of a batch, whose gradients are then in the model; OutOfMemoryError where one patch is too much."""
+    def find(self, batch: Batch, *, statistics_kept: bool = False) -> float:
+        """The loss of a batch, whose gradients are then in the model; OutOfMemoryError where one patch is too much.
+
+        statistics_kept: batch normalisation normalises by those that it has gathered, as it will in prediction.
+        """
         own = _divided(batch, self.processes.size)[self.processes.rank]
         self.model.train()
+        if statistics_kept:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         while True:
             try:
                 return sum(self._of_part(part) for part in _divided(own, self.parts))

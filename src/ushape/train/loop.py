@@ -151,7 +151,8 @@ class Trainer:
         return Stepped(self.step, self.seconds, self.progress, value, rate, self.gradients.parts)
 
     def _step(self) -> float:
-        value = self.gradients.find(self.sampler.draw())
+        kept = self.progress >= self.recipe.statistics_until
+        value = self.gradients.find(self.sampler.draw(), statistics_kept=kept)
         self._check_finite("loss", value)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip or math.inf)
         self._check_finite("gradient", float(norm))
