@@ -187,8 +187,7 @@ class Predictor:
 
     def _measured_choice(self) -> Choice:
         """By the first network: the others are of its kind."""
-        footprint = self.footprints[0]
-        side = footprint.input_for(max(self._keep) if self._keep else footprint.multiple)
+        side = self.footprints[0].input_for(max(self._keep) if self._keep else _LARGEST_TILE)
         return fastest(self.trained.model, side, self.precision)
 
     @property
