@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ushape.engines import onnx_runtime, open_vino
 from ushape.engines.agreement import noise
-from ushape.engines.engine import Network, build
+from ushape.engines.engine import ENGINES, Engine, Network, build
+from ushape.engines.onnx_graph import onnx_graph
 from ushape.errors import RecipeError
 from ushape.models import MODELS
 from ushape.models import build as build_model
@@ -22,10 +24,20 @@ def normalised_unet() -> Segmenter:
     return net.eval()
 
 
-@pytest.mark.parametrize("name", ["torch", *FOREIGN])
-def test_every_engine_computes_the_network_at_every_legal_size(name):
+@pytest.fixture(scope="module")
+def engines() -> tuple[Segmenter, dict[str, Engine]]:
+    """A network and all engines of it; its graph is made once, which takes longest."""
     net = normalised_unet()
-    engine = build(name, net)
+    graph = onnx_graph(net)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (onnx_runtime, open_vino):
+            patch.setattr(module, "onnx_graph", lambda _: graph)
+        return net, {name: build(name, net) for name in ENGINES}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_computes_the_network_at_every_legal_size(engines, name):
+    net, engine = engines[0], engines[1][name]
     assert engine.name == name
     for height, width in [(20, 20), (22, 36), (64, 28)]:
         x = noise(net, height, width)
@@ -36,9 +48,9 @@ def test_every_engine_computes_the_network_at_every_legal_size(name):
         assert torch.equal(found.argmax(1), expected.argmax(1))
 
 
-def test_an_answer_is_not_written_over_by_the_next():
-    net = UNet(depth=1, width=4).eval()
-    engine = build("openvino", net)
+@pytest.mark.parametrize("name", FOREIGN)
+def test_an_answer_is_not_written_over_by_the_next(engines, name):
+    net, engine = engines[0], engines[1][name]
     first = engine(noise(net, 20, 24))
     kept = first.clone()
     engine(noise(net, 24, 20))

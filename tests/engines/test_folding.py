@@ -41,7 +41,7 @@ def test_the_folded_network_computes_the_same(name):
     x = torch.randn(1, 2, footprint.input_for(6), footprint.input_for(6) + footprint.multiple)
     with torch.inference_mode():
         expected, found = net(x), folded(net)(x)
-    assert (found - expected).abs().max() < 1e-5 * expected.std()
+    assert (found - expected).abs().max() < 1e-4 * expected.std()
     assert torch.equal(net(x), expected)
     assert norms(net) == before > norms(folded(net))
     assert norms(folded(net)) == 0 or name in IN_FRONT
@@ -57,5 +57,5 @@ def test_a_network_in_training_is_folded_as_it_predicts_and_goes_on_training():
     x = torch.randn(1, 2, 24, 24)
     expected = net(x)
     net.train()
-    assert torch.allclose(folded(net)(x), expected, atol=1e-5 * expected.std())
+    assert torch.allclose(folded(net)(x), expected, atol=1e-4 * expected.std())
     assert all(module.training for module in net.modules())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,19 @@ import pytest
 import torch
 
 from ushape.engines import onnx_runtime
+from ushape.engines.onnx_graph import onnx_graph
 from ushape.errors import ExportError, OutputError
 from ushape.export.file import export
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_graph(trained) -> Iterator[None]:
+    """It takes longest, and is made once."""
+    graph = onnx_graph(trained.model)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("onnx", "openvino"):
+            patch.setattr(f"ushape.export.{module}.onnx_graph", lambda _: deepcopy(graph))
+        yield
 
 
 @pytest.fixture(scope="module")

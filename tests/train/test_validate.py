@@ -90,13 +90,13 @@ def cells(threshold: float) -> Predictor:
     labels, intensity = Labels(("background", "object"), (0, 255)), Intensity((0.0,), (1.0,), "uint8")
 
     def logits(x: torch.Tensor) -> torch.Tensor:
-        p = (x / 255).clamp(1e-4, 1 - 1e-4)[..., margin:-margin, margin:-margin]
+        p = (x / 255).clamp(1e-4, 1 - 1e-4)
         return torch.cat([(1 - p).log(), p.log()], dim=1)
 
-    margin = model.footprint.margin
-    model.exact = logits  # type: ignore[method-assign]
     rule = ObjectRule(threshold=threshold)
-    return Predictor(Trained(model, labels, intensity, Recipe(), object_rule=rule))
+    cells = Predictor(Trained(model, labels, intensity, Recipe(), object_rule=rule))
+    model.forward = logits  # type: ignore[method-assign]
+    return cells
 
 
 def test_where_objects_are_the_answer_they_decide_which_network_is_better():

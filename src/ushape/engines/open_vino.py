@@ -27,6 +27,7 @@ class Session:
 
 def session_of(model: Segmenter) -> Session:
     """Of a network in memory; MissingExtra where a package is missing."""
+    package()
     return Session(graph_of(onnx_graph(model).SerializeToString()))
 
 

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from ushape.engines.engine import build
+from ushape.errors import MissingExtra
+from ushape.models.unet import UNet
+
+
+def test_a_missing_library_is_said_before_any_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)  # Python's own way to say that there is no such module
+    monkeypatch.setattr("torch.onnx.export", pytest.fail)
+    with pytest.raises(MissingExtra, match=r'OpenVINO is not installed. Install it: pip install "ushape\[engines\]"'):
+        build("openvino", UNet(depth=1, width=4).eval())
