@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from ushape.cardiac.indices import Indices
-from ushape.cardiac.results import PatientFigures, Results
 from ushape.cardiac.study import CardiacStudy, Heart
-from ushape.cardiac.ventricle import Ventricle
 from ushape.errors import DataError, RecipeError
 
-Phantom = Callable[..., Ventricle]
 REGIONS = {"endocardium": [3], "epicardium": [2, 3]}
 VOXEL = (8.0, 1.5, 1.5)
-
-
-def save(path: Path, slices: np.ndarray, *, measured: bool = True) -> None:
-    """(S, H, W) as NIfTI, with VOXEL or with the header of a file that has lost it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([VOXEL[2], VOXEL[1], VOXEL[0], 1]) if measured else np.eye(4)
-    image = nibabel.Nifti1Image(slices.T, affine)
-    image.header.set_xyzt_units("mm" if measured else "unknown")
-    nibabel.save(image, path)
-
-
-def classes(ventricle: Ventricle) -> np.ndarray:
-    assert ventricle.epicardium is not None
-    return ventricle.epicardium * np.uint8(2) + ventricle.endocardium * np.uint8(1)
-
-
-@pytest.fixture(scope="module")
-def hearts(tmp_path_factory: pytest.TempPathFactory, heart: Phantom) -> Path:
-    """Two patients at two moments, their bases cut off, and masks by a second reader who draws smaller cavities."""
-    root = tmp_path_factory.mktemp("hearts")
-    shape = {"voxel_mm": VOXEL, "shape": (14, 48, 48)}
-    for number, radii in enumerate(((40, 24, 24), (44, 26, 25)), start=1):
-        for frame, share in ((1, 1.0), (9, 0.7)):
-            cavity = (radii[0], share * radii[1], share * radii[2])
-            whole = classes(heart(cavity, 8, **shape))[5:]
-            other = classes(heart((cavity[0], cavity[1] - 2, cavity[2] - 2), 10, **shape))[5:]
-            name = f"patient{number:03d}_frame{frame:02d}.nii.gz"
-            rng = np.random.default_rng(number)
-            save(root / "data" / "images" / name, (60 * whole + rng.integers(0, 9, whole.shape)).astype(np.float32))
-            save(root / "data" / "masks" / name, whole)
-            save(root / "second" / name, other)
-            save(root / "upside down" / "images" / name, 60 * whole[::-1].astype(np.float32), measured=False)
-            save(root / "upside down" / "masks" / name, whole[::-1], measured=False)
-            save(root / "second upside down" / name, other[::-1], measured=False)
-    return root
-
-
-@pytest.fixture(scope="module")
-def read(hearts: Path) -> list[Heart]:
-    found = list(CardiacStudy(hearts / "data", hearts / "second", regions=REGIONS).hearts())
-    assert all(found)
-    return [heart for heart in found if heart]
+Save = Callable[..., None]
 
 
 def test_figures_are_those_of_the_masks(hearts: Path, read: list[Heart]) -> None:
@@ -112,45 +64,7 @@ def test_stacks_from_apex_to_base_are_turned_and_need_no_spacing(hearts: Path, r
     assert first is not None and first.manual == read[0].manual
 
 
-def test_a_study_adds_up_its_patients(read: list[Heart], tmp_path: Path) -> None:
-    results = Results(tuple(PatientFigures.of(heart) for heart in read))
-    bias = np.mean([heart.predicted.edv - heart.manual.edv for heart in read])
-    assert results.agreement("edv").bias == pytest.approx(bias)
-    whole, parts = results.contours("endocardium"), [results.contours("endocardium", phase) for phase in ("ED", "ES")]
-    assert whole.drawn == sum(part.drawn for part in parts)
-    apd = [s.apd for heart in read for _, s in heart.slices if s.region == "endocardium" and s.drawn == "both"]
-    assert whole.apd == pytest.approx(np.mean(apd))
-    results.write(tmp_path)
-    about = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert about["agreement"]["ef"]["pairs"] == 2
-    assert about["patients"][0]["manual"]["edv"] == pytest.approx(read[0].manual.edv)
-    assert about["patients"][0]["walls"]["manual"][16] is None
-    assert "not a medical device" in about["disclaimer"]
-    with (tmp_path / "patients.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert float(rows[1]["predicted ef"]) == pytest.approx(read[1].predicted.ef)
-    with (tmp_path / "contours.csv").open(encoding="utf-8") as file:
-        contours = list(csv.DictReader(file))
-    assert len(contours) == sum(len(heart.slices) for heart in read)
-    assert {row["unit"] for row in contours} == {"mm"}
-
-
-def test_patients_whose_size_is_not_known_stay_out_of_millilitres(read: list[Heart]) -> None:
-    known, unknown = (PatientFigures.of(heart) for heart in read)
-    unknown = replace(
-        unknown,
-        voxel_mm=None,
-        manual=Indices(9000, 4000, 5000, 55.6, math.nan, False),
-        predicted=Indices(8000, 4000, 4000, 50.0, math.nan, False),
-    )
-    results = Results((known, unknown))
-    assert results.agreement("edv").pairs == 1 and results.agreement("ef").pairs == 2
-    assert results.unit("edv") == "mL"
-    assert results.contours("endocardium").drawn == len([s for _, s in known.slices if s.region == "endocardium"])
-    assert Results((unknown,)).unit("edv") == "voxels"
-
-
-def test_what_cannot_be_studied_is_refused(hearts: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_studied_is_refused(hearts: Path, tmp_path: Path, save: Save) -> None:
     with pytest.raises(RecipeError, match="figures of the heart need one that is called endocardium"):
         CardiacStudy(hearts / "data", hearts / "second", regions={"wall": [2]})
     save(tmp_path / "few" / "patient001_frame01.nii.gz", np.zeros((9, 48, 48), dtype=np.uint8))
@@ -165,7 +79,7 @@ def test_what_cannot_be_studied_is_refused(hearts: Path, tmp_path: Path) -> None
         next(CardiacStudy(hearts / "data", tmp_path / "odd", regions=REGIONS).hearts())
 
 
-def test_a_patient_without_a_ventricle_has_no_figures(hearts: Path, tmp_path: Path) -> None:
+def test_a_patient_without_a_ventricle_has_no_figures(hearts: Path, tmp_path: Path, save: Save) -> None:
     for path in (hearts / "data" / "images").iterdir():
         mask = np.asarray(nibabel.load(hearts / "data" / "masks" / path.name).dataobj).T
         for place, slices in (("images", 60 * mask.astype(np.float32)), ("masks", mask * (path.name[9] == "2"))):
@@ -174,7 +88,7 @@ def test_a_patient_without_a_ventricle_has_no_figures(hearts: Path, tmp_path: Pa
     assert [heart is None for heart in found] == [True, False]
 
 
-def test_one_class_alone_is_the_cavity(hearts: Path, tmp_path: Path) -> None:
+def test_one_class_alone_is_the_cavity(hearts: Path, tmp_path: Path, save: Save) -> None:
     for path in (hearts / "data" / "images").iterdir():
         mask = np.asarray(nibabel.load(hearts / "data" / "masks" / path.name).dataobj).T
         for place, slices in (("images", 60 * mask.astype(np.float32)), ("masks", 255 * (mask == 3).astype(np.uint8))):

@@ -93,7 +93,7 @@ def test_the_recipe_of_the_paper_is_known_by_its_name(ushape, numbered):
     assert "batches of 1 patches of 388 px, sgd, cross-entropy with border weights unet-2015" in result.stdout
     assert "why this" not in result.stdout, "the recipe leaves nothing to choose"
     recipe = json.loads(ushape("check", numbered, "--recipe", "unet-2015", "--json").stdout)["recipe"]
-    assert recipe["prediction"] == {"flips": True}
+    assert recipe["prediction"] == {"flips": True, "one_piece": []}
     assert recipe["training"]["momentum"] == 0.99
 
 

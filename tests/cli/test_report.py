@@ -64,7 +64,9 @@ def test_a_recipe_declares_the_regions(ushape, hearts, tmp_path):
     out = tmp_path / "out"
     result = ushape("report", "--cardiac", hearts / "second", hearts / "data", "--out", out, "--recipe", recipe)
     assert result.exit_code == 0
-    assert "region epicardium" in ushape("check", hearts / "data", "--recipe", recipe, "--group-by", "^(p.)").stdout
+    checked = ("check", hearts / "data", "--recipe", recipe, "--group-by", "^(p.)")
+    assert "region epicardium" in ushape(*checked).stdout
+    assert json.loads(ushape(*checked, "--json").stdout)["regions"] == {"endocardium": [2], "epicardium": [1, 2]}
 
 
 def test_a_network_answers_in_one_piece_and_regions_go_with_it(ushape, hearts, tmp_path, quick):
@@ -83,6 +85,8 @@ def test_a_network_answers_in_one_piece_and_regions_go_with_it(ushape, hearts, t
     scores = ushape("evaluate", run, hearts / "data", "--one-piece", "none")
     assert "dice epicardium" in scores.stdout and "hd95 px endocardium" in scores.stdout
     assert "There is no region wall" in ushape("evaluate", run, hearts / "data", "--one-piece", "wall").stderr
+    masks = ("predict", run, hearts / "data" / "images", "--out", tmp_path / "masks")
+    assert "There is no region wall" in ushape(*masks, "--one-piece", "wall").stderr
     more = ushape("evaluate", run, hearts / "data", "--region", "wall=2")
     assert "dice wall" in more.stdout and "dice epicardium" in more.stdout
 
