@@ -11,7 +11,7 @@ import pytest
 import SimpleITK
 from pydicom.uid import JPEGLosslessSV1, RLELossless
 
-from dicom_files import ORIGIN, SPACING_MM, STEP_MM, TURN, dicom, series
+from dicom_files import IDENTIFIERS, ORIGIN, SPACING_MM, STEP_MM, TURN, dicom, series
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 from ushape.images.source import grid_of, open_image, pages
@@ -187,3 +187,33 @@ def test_nibabel_is_told_the_same_place(tmp_path: Path):
     grid = grid_of(series(tmp_path / "a", VOLUME))
     assert grid is not None
     assert nibabel.aff2axcodes(grid.affine) == ("L", "P", "S")
+
+
+def message_of(path: Path) -> str:
+    """What is said of a file; nothing where it can be read all the same."""
+    try:
+        open_image(path).read_stored(Window((0, 0), (1, 1)))
+    except ImageError as told:
+        return str(told)
+    return ""
+
+
+def test_damage_is_told_without_a_word_of_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    dicom(tmp_path / "a.dcm", VOLUME[0])
+    content, messages = (tmp_path / "a.dcm").read_bytes(), []
+    for number in range(120):
+        broken = bytearray(content)
+        for place in RNG.integers(0, 900, 3):
+            broken[place] = RNG.integers(0, 256)
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(broken)
+        messages.append(message_of(path))
+    assert sum(map(bool, messages)) > 20
+    assert not any(word in message for word in IDENTIFIERS for message in messages)
+    assert caplog.text == ""
+
+
+def test_pydicoms_warnings_which_quote_values_stay_inside(tmp_path: Path):
+    with pytest.warns(UserWarning, match="LEAKY"):
+        dicom(tmp_path / "a.dcm", VOLUME[0], SeriesInstanceUID="LEAKY SMITH")
+    np.testing.assert_array_equal(open_image(tmp_path / "a.dcm").read()[..., 0], VOLUME[0])  # warnings are errors here

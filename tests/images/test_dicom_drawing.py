@@ -100,7 +100,7 @@ def test_parts_between_slices_and_beyond_them_are_told(tmp_path: Path):
         ({"SegmentSequence": []}, "has 0 structures"),
         ({"Rows": 15, "Columns": 52}, "frames of 15 x 52, its series slices of 30 x 26"),
         ({"NumberOfFrames": 1 << 30}, "claims 1073741824 frames"),
-        ({"PerFrameFunctionalGroupsSequence": [Dataset(), Dataset()]}, "lacks what we need"),
+        ({"PerFrameFunctionalGroupsSequence": [Dataset(), Dataset()]}, "cannot be read as DICOM"),
         ({"PerFrameFunctionalGroupsSequence": []}, "states the places of 0 of its 2 frames"),
     ],
 )
