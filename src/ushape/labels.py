@@ -59,6 +59,18 @@ class Labels:
         """The smallest unsigned type that holds every value of a mask file (uint8 per channel for coloured masks)."""
         return np.dtype(np.uint8) if self.coloured else np.min_scalar_type(max(self.values))
 
+    @property
+    def unknown(self) -> NDArray[np.integer]:
+        """The value, () or (3,), of pixels in a mask of which nothing is known: an ignored one, else the background's.
+
+        >>> int(Labels(("a", "b"), (1, 2), ignored_values=(0,)).unknown), int(Labels(("a", "b"), (0, 255)).unknown)
+        (0, 0)
+        """
+        most = 0xFFFFFF if self.coloured else np.iinfo(self.mask_dtype).max  # type: ignore[type-var]
+        value = next((value for value in self.ignored_values if 0 <= value <= most), self.values[0])
+        stored = [value >> 16 & 255, value >> 8 & 255, value & 255] if self.coloured else value
+        return np.array(stored, dtype=self.mask_dtype)
+
     def encode(self, mask: NDArray[np.integer]) -> NDArray[np.uint8]:
         """(H, W) mask values → (H, W) class numbers; ignored values and values of no class become IGNORED."""
         classes = np.full(mask.shape, IGNORED, dtype=np.uint8)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from ushape.checkpoint import read
@@ -202,3 +203,24 @@ def test_files_of_other_formats_are_replaced_only_when_told(ushape, run, cells, 
     assert (tmp_path / there).read_text(encoding="utf-8") == "mine"
     assert ushape(*words, "--overwrite").exit_code == 0
     json.loads((tmp_path / there).read_text(encoding="utf-8"))
+
+
+def test_a_slide_with_a_damaged_tile_is_predicted_and_the_status_says_so(ushape, run, cells, tmp_path):
+    pixels = open_image(cells / "images" / "cells_000.png").read()[..., 0]
+    tifffile.imwrite(tmp_path / "slide.tif", pixels, tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(tmp_path / "slide.tif") as tiff:
+        offset, count = tiff.pages[0].dataoffsets[7], tiff.pages[0].databytecounts[7]
+    with (tmp_path / "slide.tif").open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * count)
+    result = ushape("predict", run, tmp_path / "slide.tif", "--out", tmp_path / "masks", "--mask-format", "ome-tiff")
+    assert result.exit_code == 1
+    assert "slide.tif: the tile of rows 16 to 31, columns 16 to 31 cannot be read" in result.stderr
+    assert "the masks have the value 0 there, the rest is complete" in result.stderr
+    assert str(tmp_path / "masks" / "slide.tif") in result.stdout
+    with tifffile.TiffFile(tmp_path / "masks" / "slide.tif") as tiff:
+        assert tiff.is_ome
+    again = ushape("predict", run, tmp_path / "slide.tif", "--out", tmp_path / "again", "--json")
+    assert again.exit_code == 1
+    (mask,) = json.loads(again.stdout)["masks"]
+    assert len(mask["damage"]) == 1 and "slide.tif: the tile of rows 16 to 31" in mask["damage"][0]

@@ -17,6 +17,7 @@ from PIL import Image
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 from ushape.images import tiff
+from ushape.images.damage import DamagedPiece
 from ushape.images.source import ImageSource, open_image, pages
 
 RNG = np.random.default_rng(5)
@@ -447,3 +448,46 @@ def test_other_colours_are_refused(tmp_path: Path, photometric: str, channels: i
     pixels = np.zeros((16, 16, channels), np.uint8)
     with pytest.raises(ImageError, match=rf"a\.tif has colours of the kind {photometric.upper()}; .*Convert it to RGB"):
         written(tmp_path / "a.tif", pixels, photometric=photometric, planarconfig="contig")
+
+
+def test_of_an_aperio_slide_the_slide_alone_is_read_with_its_spacing(tmp_path: Path) -> None:
+    slide = np.kron(COLOUR[:40, :40], np.ones((16, 16, 1), dtype=np.uint8))
+    path = tmp_path / "a.svs"
+    jpeg = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+    with tifffile.TiffWriter(path) as writer:  # as Aperio has it: slide, thumbnail, a smaller level, label
+        about = (
+            "Aperio Image Library v12.0.15\r\n640x640 [0,0 640x640] (256x256) JPEG/RGB Q=70|AppMag = 20|MPP = 0.4990"
+        )
+        writer.write(slide, tile=(256, 256), description=about, **jpeg)
+        writer.write(slide[::8, ::8], rowsperstrip=16, **jpeg)
+        writer.write(slide[::4, ::4], tile=(256, 256), **jpeg)
+        writer.write(slide[:20, :20], rowsperstrip=20, subfiletype=1, **jpeg)
+    with tifffile.TiffFile(path) as file:
+        assert file.is_svs
+        expected = file.pages[0].asarray()
+    assert len(pages(path)) == 1
+    source = open_image(path)
+    assert (source.shape, source.channels, source.spacing) == ((640, 640), 3, (0.499, 0.499))
+    np.testing.assert_array_equal(source.read(), expected)
+    window = Window((250, 3), (270, 300))
+    np.testing.assert_array_equal(source.read(window), expected[window.slices])
+
+
+@pytest.mark.parametrize("about", ["Aperio Image|AppMag = 20", "Aperio Image|MPP = 1.2.3", "Aperio Image|MPP = 0"])
+def test_a_slide_that_does_not_say_its_spacing(tmp_path: Path, about: str) -> None:
+    assert written(tmp_path / "a.svs", GREY, tile=(16, 16), description=about, metadata=None).spacing is None
+
+
+def test_a_damaged_tile_is_named_with_its_place(tmp_path: Path) -> None:
+    planes = {"photometric": "rgb", "planarconfig": "separate"}
+    source = written(tmp_path / "a.tif", np.moveaxis(COLOUR, -1, 0), tile=(16, 16), compression="zlib", **planes)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        number = 4 * 3 + 2 * 3 + 1  # of green's, that in row 2, column 1
+        offset, count = file.pages[0].dataoffsets[number], file.pages[0].databytecounts[number]
+    with (tmp_path / "a.tif").open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * count)
+    np.testing.assert_array_equal(source.read(Window((0, 0), (32, 41))), COLOUR[:32])
+    with pytest.raises(DamagedPiece, match=r"a\.tif: the tile of rows 32 to 47, columns 16 to 31 cannot be read") as e:
+        source.read()
+    assert e.value.window == Window((32, 16), (48, 32))

@@ -110,9 +110,19 @@ def predict(
         overwrite=overwrite,
     )
     written, together = _written(job, len(pages)), list(job.formats.together.values())
+    damage = [fault for w in written for fault in w.damage]
     if json:
         say_json({"run": str(run), "masks": [w.to_dict() for w in written], "together": together})
-        return
+    else:
+        _say_written(written, together, out)
+    if damage:
+        value = "no object" if job.rule else f"the value {predictor.trained.labels.unknown.tolist()}"
+        say("\n".join(damage), err=True)
+        say(f"Around these places nothing is known; the masks have {value} there, the rest is complete.", err=True)
+        raise typer.Exit(1)
+
+
+def _say_written(written: list[MaskWritten], together: list[Path], out: Path) -> None:
     say_facts([(str(w.page.path), ", ".join(map(str, w.paths))) for w in written[:_LISTED]])
     if len(written) > _LISTED:
         say(f"  … and {len(written) - _LISTED} more in {out}")

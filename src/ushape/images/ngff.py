@@ -1,7 +1,7 @@
 """What the metadata of OME-Zarr says: NGFF 0.4 (Zarr 2) and 0.5 (Zarr 3), sections "axes", "multiscales" and "labels".
 
-multiscale_of(attributes, path)    → Multiscale: where the full image lies, its axes, the size of a pixel
-attributes_of(multiscale, levels)  → the attributes of an image that we write
+multiscale_of(attributes, path)            → Multiscale: where the full image lies, its axes, the size of a pixel
+attributes_of(name, multiscale, levels)    → the attributes of an image that we write
 """
 
 from __future__ import annotations
@@ -80,21 +80,27 @@ def is_axes(names: Sequence[str]) -> bool:
 
 
 def attributes_of(
-    multiscale: Multiscale, levels: int, *, version: Literal["0.4", "0.5"], label: bool, about: Mapping[str, str]
+    name: str,
+    multiscale: Multiscale,
+    levels: int,
+    *,
+    version: Literal["0.4", "0.5"],
+    label: bool,
+    about: Mapping[str, str],
 ) -> dict[str, Any]:
     """Attributes of an image whose levels "0", "1", … halve y and x; a pixel lies amid those that it stands for.
 
     label: it holds numbers of classes or objects ("image-label").
     """
     axes = [
-        {"name": name, "type": _TYPE_OF_AXIS[name]} | ({"unit": unit} if unit else {})
-        for name, unit in zip(multiscale.axes, multiscale.units, strict=True)
+        {"name": axis, "type": _TYPE_OF_AXIS[axis]} | ({"unit": unit} if unit else {})
+        for axis, unit in zip(multiscale.axes, multiscale.units, strict=True)
     ]
     datasets = [
         {"path": str(number), "coordinateTransformations": _transformations(multiscale, 2**number)}
         for number in range(levels)
     ]
-    image: dict[str, Any] = {"axes": axes, "datasets": datasets, "metadata": dict(about)}
+    image: dict[str, Any] = {"name": name, "axes": axes, "datasets": datasets, "metadata": dict(about)}
     if version == "0.4":
         of_label = {"image-label": {"version": version}} if label else {}
         return {"multiscales": [{"version": version, **image}], **of_label}

@@ -136,6 +136,7 @@ class ZarrMask:
                 self._halve(number, index, shape)
         self._group.attrs.update(
             attributes_of(
+                self.path.stem,
                 self._axes,
                 len(shapes),
                 version="0.4" if self._planes.zarr_format == 2 else "0.5",

@@ -23,6 +23,7 @@ from ushape.images.source import ImageSource, Page, open_image
 from ushape.images.suffix import stem_of
 from ushape.labels import Labels
 from ushape.metrics.trust import ExpectedDice
+from ushape.predict.damage import Readable
 from ushape.predict.destination import check_folder, check_names
 from ushape.predict.formats import Collected, FormatName, Formats
 from ushape.predict.maps import NumberMap, maps_of
@@ -58,17 +59,19 @@ class MaskWritten:
     """All files of one image (of one whole stack) are complete.
 
     expected_dice: of each page by its name, from the network's own probabilities (metrics/trust.py); NaN where a mask
-    has no foreground.
+    has no foreground. damage: what of the image could not be read, so that nothing is known of the mask there.
     """
 
     page: Page
     paths: tuple[Path, ...]
     expected_dice: Mapping[str, float]
+    damage: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """For JSON; a Dice that is not defined is None."""
         expected = {name: None if math.isnan(dice) else dice for name, dice in self.expected_dice.items()}
-        return {"image": str(self.page.path), "files": [str(path) for path in self.paths], "expected_dice": expected}
+        files = [str(path) for path in self.paths]
+        return {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": self.damage}
 
 
 OpenMask = Callable[[DTypeLike], Sink]
@@ -122,9 +125,10 @@ class Job:
         with keeping_freed_memory(), self.formats.opened():
             for file in self.files:
                 self._expected: dict[str, float] = {}
+                self._damage: list[str] = []
                 paged = self._form[file[0].path] in PAGED
                 yield from self._stack(file) if paged else self._image(file[0])
-                yield MaskWritten(file[0], tuple(self._made_of(file)), self._expected)
+                yield MaskWritten(file[0], tuple(self._made_of(file)), self._expected, tuple(self._damage))
 
     def paths(self, page: Page) -> dict[str, Path]:
         """The files made of an image: "mask", then its maps by the ends of their names, and "overlay", where wanted."""
@@ -210,47 +214,53 @@ class Job:
     ) -> Iterator[TileDone]:
         shown = Picture(source) if picture is not None else None
         collected = Collected(source.shape) if self.formats.names else None
+        readable = Readable(source, [footprint.margin for footprint in self.predictor.footprints])
 
         def tiles() -> Iterator[Predicted]:
             expected = ExpectedDice.none(self._labels.classes)
-            for tile in self.predictor.tiles(source):
+            for answer in self.predictor.tiles(readable.source):
+                tile = readable.cleared(answer)
                 expected += ExpectedDice.of(tile.classes, tile.probability)
                 for each, sink in maps.items():
-                    sink.write(tile.window, each.values(tile, self._labels))
+                    sink.write(tile.window, readable.marked(tile.window, each.values(tile, self._labels), np.nan))
                 for reader in (shown, collected):
                     if reader is not None:
                         reader.add(tile)
                 yield tile
             self._expected[page.name] = expected.dice
+            self._damage += readable.faults
 
         readers = [reader for reader in (shown, collected) if reader is not None]
         yield from (
-            self._objects(page, source, tiles(), open_mask, readers)
+            self._objects(page, readable, tiles(), open_mask, readers)
             if self.rule
-            else self._classes(page, tiles(), open_mask)
+            else self._classes(page, tiles(), open_mask, readable)
         )
         if shown is not None and picture is not None:
             Image.fromarray(shown.drawn(self._labels)).save(picture, format="PNG")
         if collected is not None:
             self.formats.add(page, collected)
 
-    def _classes(self, page: Page, tiles: Iterator[Predicted], open_mask: OpenMask) -> Iterator[TileDone]:
+    def _classes(
+        self, page: Page, tiles: Iterator[Predicted], open_mask: OpenMask, readable: Readable
+    ) -> Iterator[TileDone]:
         mask = open_mask(self._labels.mask_dtype)
         for tile in tiles:
-            mask.write(tile.window, self._labels.decode(tile.classes))
+            values = self._labels.decode(tile.classes)
+            mask.write(tile.window, readable.marked(tile.window, values, self._labels.unknown))
             yield TileDone(page, tile.done, tile.total)
 
     def _objects(
         self,
         page: Page,
-        source: ImageSource,
+        readable: Readable,
         tiles: Iterator[Predicted],
         open_mask: OpenMask,
         readers: Sequence[ReadsObjects],
     ) -> Iterator[TileDone]:
         assert self.rule is not None
         memory = self.predictor.memory_bytes
-        with ObjectMap(self.paths(page)["mask"], source.shape, self.rule, memory_bytes=memory) as found:
+        with ObjectMap(self.paths(page)["mask"], readable.source.shape, self.rule, memory_bytes=memory) as found:
             total = 0
             for tile in tiles:
                 found.write(tile.window, tile.probability[1])
@@ -259,7 +269,8 @@ class Job:
             for step in found.find():
                 yield TileDone(page, total - 1, total, f"finding objects: {step.step} {step.done / step.total:.0%}")
             mask = open_mask(found.dtype)
-            for window, numbers in found.windows():
+            for window, found_numbers in found.windows():
+                numbers = readable.marked(window, found_numbers, 0)  # holes are filled and objects grow
                 mask.write(window, numbers)
                 for reader in readers:
                     reader.add_objects(window, numbers)
