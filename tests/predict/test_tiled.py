@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from ushape import checkpoint
 from ushape.checkpoint import Trained
+from ushape.engines.choice import Choice
 from ushape.ensemble import Ensemble
 from ushape.errors import CheckpointError, ImageError, RecipeError
 from ushape.geometry.tiles import Window, plan
 from ushape.images.source import from_array, open_image
 from ushape.labels import Labels
+from ushape.models.segmenter import Segmenter
+from ushape.predict import tiled
 from ushape.predict.bands import BandPlanner
 from ushape.predict.tile_memory import bytes_per_pixel, largest_keep
 from ushape.predict.tiled import Predictor, load
@@ -449,3 +452,43 @@ def test_load_gives_the_network_of_a_run_or_of_a_file(make_trained: MakeTrained,
 def test_load_says_what_is_missing(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"no checkpoint .*best\.safetensors"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_an_engine_changes_rounding_and_nothing_else(make_trained: MakeTrained, members: int):
+    trained, image = make_trained(depth=1, padding="same", normalisation="batch"), from_array(noise(50, 41))
+    network = Ensemble((trained,) * members, trained)
+    classes, probability = Predictor(network, flips=True).whole(image)
+    folded_classes, folded = Predictor(network, flips=True, engine="torch", keep_px=16).whole(image)
+    assert np.abs(folded - probability).max() < 1e-5
+    assert np.array_equal(folded_classes, classes)
+
+
+def test_the_chosen_engine_computes_and_is_measured_on_the_planned_tile(make_trained: MakeTrained, monkeypatch):
+    asked = []
+
+    class Ones:
+        name = "openvino"
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([torch.zeros_like(x[:, 0]), torch.ones_like(x[:, 0])], dim=1)
+
+    def chosen(model: Segmenter, side_px: int, precision: str) -> Choice:
+        asked.append((model, side_px, precision))
+        return Choice(Ones(), side_px, {"openvino": 0.1}, {})
+
+    monkeypatch.setattr(tiled, "fastest", chosen)
+    trained = make_trained(depth=2, padding="same")
+    predictor = Predictor(trained, engine="auto", keep_px=64)
+    assert (predictor.segment(noise(30, 20)) == 255).all()
+    assert asked == [(trained.model, trained.model.footprint.input_for(64), "float32")]
+
+
+def test_left_out_the_engine_computes_with_the_weights_of_the_moment(make_trained: MakeTrained):
+    trained, image = make_trained(depth=1, normalisation="batch"), from_array(noise(20, 20))
+    live, folded = Predictor(trained), Predictor(trained, engine="torch")
+    before = live.whole(image)[1]
+    with torch.no_grad():
+        trained.model.contracting[0][1].bias += 2  # of a normalisation
+    assert np.abs(live.whole(image)[1] - before).max() > 1e-3
+    assert np.abs(folded.whole(image)[1] - before).max() < 1e-5
