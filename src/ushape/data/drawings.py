@@ -9,14 +9,14 @@ from pathlib import Path
 from ushape.data.pair import Fault, Pair, error, listed
 from ushape.errors import ImageError
 from ushape.images.dicom_drawing import drawing_names
-from ushape.images.dicom_slice import is_drawing
+from ushape.images.dicom_file import drawing_kind
 
 
 def drawn_names(pairs: Sequence[Pair]) -> tuple[Mapping[int, str], list[Fault]]:
     """Names by value, of folders whose masks are such files; and an error where their structures differ."""
     names: dict[Path, tuple[str, ...]] = {}
     for path in dict.fromkeys(mask.page.path for pair in pairs for mask in pair.masks):
-        if is_drawing(path):
+        if drawing_kind(path):
             try:
                 names[path] = drawing_names(path)
             except ImageError:

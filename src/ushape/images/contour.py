@@ -17,7 +17,8 @@ from skimage.draw import polygon2mask
 
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
-from ushape.images.dicom_slice import dicom_slice, is_dicom
+from ushape.images.dicom_file import is_dicom
+from ushape.images.dicom_slice import dicom_slice
 
 _NAME = re.compile(r"(?P<slice>.+?)-(?P<side>[io])contour(?P<rest>.*)\.txt", re.IGNORECASE)
 _LEVELS_ABOVE = (

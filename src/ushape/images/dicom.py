@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
-from ushape.images.dicom_slice import DicomSlice, dicom_slice, is_dicom, is_drawing
+from ushape.images.dicom_file import drawing_kind, is_dicom
+from ushape.images.dicom_slice import DicomSlice, dicom_slice
 from ushape.images.grid import Grid
 
 SAME_PLACE_MM = 0.01
@@ -67,7 +68,7 @@ def is_series(folder: Path) -> bool:
 def _is_series(folder: Path, _changed: int) -> bool:
     files = _dicom_files(folder)
     if len(files) < 2:
-        return bool(files) and not is_drawing(files[0])
+        return bool(files) and not drawing_kind(files[0])
     seen = set()
     for path in files:
         try:

@@ -19,7 +19,7 @@ from skimage.draw import polygon2mask
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 from ushape.images.dicom import dicom_grid, is_series, series_of
-from ushape.images.dicom_slice import dicom_drawing, stored_frames
+from ushape.images.dicom_file import damage_told, decoded, drawing_kind, header
 from ushape.images.grid import LARGEST_SHIFT, Grid
 
 _LEVELS_ABOVE = 2  # masks/case.dcm beside images/case/
@@ -100,8 +100,7 @@ class _Segments:
             self._on[_slice_at(corner[2:], grid, path)].append((values[segment], number))
 
     def parts(self, index: int) -> Sequence[tuple[int, NDArray[np.bool_]]]:
-        frames = stored_frames(self._path, self._path.stat().st_mtime_ns)
-        frames = frames.reshape(-1, *frames.shape[-2:])
+        frames = _frames(self._path, self._path.stat().st_mtime_ns)
         return [(value, frames[number] > 0) for value, number in self._on.get(index, ())]
 
 
@@ -134,20 +133,33 @@ def _drawing(path: Path) -> _Drawing:
 
 @lru_cache(maxsize=8)
 def _cached(path: Path, _changed: int) -> _Drawing:
-    kind, series, data = dicom_drawing(path)
-    grid = dicom_grid(_folder_of(series, path))
-    if grid.shape[3] > 1:
-        raise ImageError(
-            f"{path} was drawn on a series of {grid.shape[3]} points in time; we take one. Convert it to NIfTI."
-        )
-    try:
+    kind, data = drawing_kind(path), header(path)
+    with damage_told(path):
+        grid = dicom_grid(_folder_of(_series_named_by(data, path), path))
+        if grid.shape[3] > 1:
+            raise ImageError(
+                f"{path} was drawn on a series of {grid.shape[3]} points in time; we take one. Convert it to NIfTI."
+            )
         return _Segments(path, data, grid) if kind == "SEG" else _Structures(path, data, grid)
-    except ImageError:
-        raise
-    except (AttributeError, KeyError, ValueError, IndexError, TypeError) as error:
+
+
+@lru_cache(maxsize=2)
+def _frames(path: Path, _changed: int) -> NDArray[np.generic]:
+    """(frames, H, W) stored values."""
+    frames = decoded(path)
+    return frames.reshape(-1, *frames.shape[-2:])
+
+
+def _series_named_by(data: Any, path: Path) -> str:  # a pydicom Dataset
+    """What identifies the series that a file was drawn on."""
+    try:
+        if "ReferencedSeriesSequence" in data:
+            return str(data.ReferencedSeriesSequence[0].SeriesInstanceUID)
+        study = data.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+        return str(study.RTReferencedSeriesSequence[0].SeriesInstanceUID)
+    except (AttributeError, IndexError, TypeError) as error:
         raise ImageError(
-            f"{path} is a {kind} that lacks what we need, or contradicts itself ({type(error).__name__}). Export it "
-            "again."
+            f"{path} does not say which series it was drawn on. Export it again, with the series."
         ) from error
 
 

@@ -24,7 +24,7 @@ from ushape.images.array import MemoryImage, NumpyImage, numpy_pages
 from ushape.images.contour import ContourImage, is_contour
 from ushape.images.dicom import DicomImage, dicom_grid, dicom_pages, is_series
 from ushape.images.dicom_drawing import DrawingImage, drawing_grid, drawing_pages
-from ushape.images.dicom_slice import is_dicom, is_drawing
+from ushape.images.dicom_file import drawing_kind, is_dicom
 from ushape.images.grid import Grid
 from ushape.images.itk_volume import ItkImage, itk_grid, itk_pages
 from ushape.images.nifti import NiftiImage, nifti_grid, nifti_pages
@@ -237,7 +237,7 @@ def _format_of(path: Path) -> _Format:
         raise ImageError(f"{path} is a folder, not an image. Name one file in it.")
     image_format = _FORMATS.get(suffix_of(path)) or (_CONTOUR if is_contour(path) else None)
     if image_format in (None, _DICOM) and is_dicom(path):
-        image_format = _DRAWING if is_drawing(path) else _DICOM
+        image_format = _DRAWING if drawing_kind(path) else _DICOM
     if image_format is None:
         raise ImageError(
             f"{path} has the suffix {path.suffix!r}; we read {' '.join(sorted(SUFFIXES))}. Convert it, best to TIFF."
