@@ -49,6 +49,16 @@ def test_a_volume_is_one_moment_with_the_size_of_its_voxels(tmp_path: Path) -> N
     assert told.frames[1].voxel_mm == (10, 1, 1)
 
 
+def test_of_a_patient_of_whom_some_sizes_are_lost_none_counts(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 3), dtype=np.uint8), np.eye(4)), tmp_path / "p_frame2.nii")
+    first = volume(tmp_path / "p_frame1.nii", (6, 5, 3))
+    pairs = [*stack(first, "p", 3), *stack(tmp_path / "p_frame2.nii", "p", 3)]
+    (patient,) = patients_of(pairs)
+    assert [frame.voxel_mm for frame in patient.frames] == [None, None]
+    (alone,) = patients_of(pairs[:3])
+    assert alone.frames[0].voxel_mm == pytest.approx((8, 2, 1.5))
+
+
 def test_a_volume_with_time_is_a_moment_for_each(tmp_path: Path) -> None:
     path = volume(tmp_path / "patient7.nii", (6, 5, 3, 2))
     (patient,) = patients_of(stack(path, "patient7", 6))

@@ -48,4 +48,4 @@ def test_else_the_volumes_do(tmp_path: Path) -> None:
     assert found.rule == "the larger and the smaller manual cavity of 3 frames"
     alone = phases_of(frames("p1_frame01"), [50], tmp_path)
     assert [phase for phase, _ in alone.items()] == ["ED"]
-    assert alone.rule == "there is one frame only, taken for the end of diastole"
+    assert alone.rule == "one frame only, taken for the end of diastole"

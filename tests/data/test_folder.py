@@ -231,10 +231,10 @@ def test_a_single_image_is_little(folder) -> None:
 
 def test_formats_that_are_not_read_are_named(folder) -> None:
     folder.pair("a", "b")
-    for name in ("images/c.czi", "masks/c.nii.gz", "d.dcm"):
+    for name in ("images/c.czi", "masks/c.lif", "d.nd2"):
         (folder.root / name).write_bytes(b"something")
     (message,) = warnings(survey(folder.root))
-    assert "1 DICOM file, 1 Zeiss CZI file, 1 NIfTI file will be left out" in message
+    assert "1 Nikon ND2 file, 1 Zeiss CZI file, 1 Leica LIF file will be left out" in message
 
 
 def test_a_zarr_store_is_one_image_and_other_stores_are_named(folder) -> None:

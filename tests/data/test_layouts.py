@@ -354,8 +354,9 @@ def test_images_without_any_masks_are_a_clear_error(real_survey) -> None:
 
 
 @pytest.mark.real_data
-def test_nifti_is_named_in_one_clear_error(real_survey) -> None:
-    (fault,) = real_survey("acdc").faults
-    assert fault.severity == "error"
-    assert "60 NIfTI files" in fault.message and "not read yet" in fault.message and ".tif" in fault.message
-    assert len(fault.files) == 60
+def test_volumes_are_slices_of_patients(real_survey) -> None:
+    found = real_survey("acdc")
+    assert (len(found.pairs), len({pair.group for pair in found.pairs})) == (286, 15)
+    (fault,) = found.faults
+    assert fault.severity == "warning"
+    assert "30 volumes do not state the size of a voxel" in fault.message

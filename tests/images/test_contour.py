@@ -84,3 +84,12 @@ def test_what_is_no_contour_is_told(tmp_path: Path, text: str, words: str):
     path.write_text(text + " " * (not text))
     with pytest.raises(ImageError, match=words):
         read_mask(path)
+
+
+def test_a_contour_that_could_lie_on_several_slices(tmp_path: Path):
+    for folder in ("DICOM", "again"):
+        slice_file(tmp_path / "SC-1" / folder / "IM-1.dcm")
+    slice_file(tmp_path / "SC-2" / "IM-1.dcm")
+    path = circle(tmp_path / "contours" / "SC-1" / "IM-1-icontour-manual.txt", 5)
+    with pytest.raises(ImageError, match="could lie on any of 2 slices of that name"):
+        open_image(path)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
 from dicom_files import SPACING_MM, segmentation, series, structures
-from ushape.data.annotation import annotate
-from ushape.data.folder import survey
 from ushape.errors import ImageError
 from ushape.images.source import open_image, pages, read_mask
 
@@ -61,23 +60,6 @@ def test_a_polygon_within_a_polygon_is_a_hole(tmp_path: Path):
     np.testing.assert_array_equal(masks(path), wanted)
 
 
-def test_folders_of_drawings_are_datasets(tmp_path: Path):
-    segmentation(case(tmp_path, "case_1"), {"wall": ball(10), "cavity": ball(6)})
-    segmentation(case(tmp_path, "case_2"), {"cavity": ball(5), "wall": ball(9)})
-    found = survey(tmp_path)
-    assert [fault.message for fault in found.faults if fault.severity == "error"] == []
-    assert len(found.pairs) == 8
-    assert annotate(found).labels.names == ("background", "cavity", "wall")
-
-
-def test_drawings_of_other_structures_are_named(tmp_path: Path):
-    for name in ("case_1", "case_2"):
-        segmentation(case(tmp_path, name), {"wall": ball(10)})
-    segmentation(case(tmp_path, "case_3"), {"Wall": ball(10)})
-    errors = [fault.message for fault in survey(tmp_path).faults if fault.severity == "error"]
-    assert any("most have wall, but not case_3.dcm (Wall)" in message for message in errors)
-
-
 def test_a_drawing_without_its_series_is_told(tmp_path: Path):
     (tmp_path / "a" / "b" / "c").mkdir(parents=True)
     path = segmentation(tmp_path / "a" / "b" / "c" / "case.dcm", {"wall": ball(10)})
@@ -114,4 +96,14 @@ def test_a_drawing_on_points_in_time_is_refused(tmp_path: Path):
     series(tmp_path / "images" / "case", np.stack([VOLUME, VOLUME]))
     path = segmentation(tmp_path / "case.dcm", {"wall": ball(10)})
     with pytest.raises(ImageError, match="a series of 2 points in time"):
+        open_image(path)
+
+
+def test_frames_beside_the_slices_are_told(tmp_path: Path):
+    path = case(tmp_path)
+    frames = segmentation(path, {"wall": ball(10)})
+    data = pydicom.dcmread(frames)
+    data.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0].ImagePositionPatient = [0, 0, 0]
+    data.save_as(path)
+    with pytest.raises(ImageError, match="its frames begin where no slice does"):
         open_image(path)

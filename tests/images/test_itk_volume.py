@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import SimpleITK
 from scipy.spatial.transform import Rotation
 
-from ushape.errors import ImageError
+from ushape.errors import ImageError, MissingExtra
 from ushape.geometry.tiles import Window
 from ushape.images.source import grid_of, open_image, pages
 
@@ -89,4 +90,22 @@ def test_several_numbers_a_voxel_are_refused(tmp_path: Path):
     image = SimpleITK.GetImageFromArray(np.zeros((4, 8, 9, 3), np.uint8), isVector=True)
     SimpleITK.WriteImage(image, tmp_path / "a.mha")
     with pytest.raises(ImageError, match="3 numbers a voxel"):
+        open_image(tmp_path / "a.mha")
+
+
+def test_volumes_too_large_to_be_read_whole_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ushape.images.itk_volume.LARGEST_WHOLE_BYTES", 100)
+    written(tmp_path / "a.mha", np.zeros((4, 8, 9), np.uint8))
+    open_image(tmp_path / "a.mha").read()
+    written(tmp_path / "b.mha", np.zeros((4, 8, 9), np.uint8), compressed=True)
+    with pytest.raises(
+        ImageError, match=r"as it can only be read whole; .* Save it as \.nii\.gz, or as an uncompressed"
+    ):
+        open_image(tmp_path / "b.mha")
+
+
+def test_simpleitk_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written(tmp_path / "a.mha", np.zeros((4, 8, 9), np.uint8))
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    with pytest.raises(MissingExtra, match=r"SimpleITK reads: pip install 'ushape\[medical\]'"):
         open_image(tmp_path / "a.mha")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from pathlib import Path
 
 import nibabel
@@ -11,7 +12,7 @@ import pytest
 import SimpleITK
 from scipy.spatial.transform import Rotation
 
-from ushape.errors import ImageError
+from ushape.errors import ImageError, MissingExtra
 from ushape.geometry.tiles import Window
 from ushape.images.source import grid_of, open_image, pages, read_mask
 
@@ -155,6 +156,21 @@ def test_an_affine_without_depth_is_refused(tmp_path: Path):
     image.to_filename(tmp_path / "a.nii")
     with pytest.raises(ImageError, match="places all voxels on a plane"):
         open_image(tmp_path / "a.nii")
+
+
+def test_slices_too_large_for_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ushape.images.nifti.LARGEST_SLICE_BYTES", 30)
+    written(tmp_path / "a.nii", np.zeros((6, 6, 2), np.uint8))
+    open_image(tmp_path / "a.nii").read()
+    with pytest.raises(ImageError, match=r"can only be read whole; .* Save it uncompressed"):
+        open_image(written(tmp_path / "a.nii.gz", np.zeros((6, 6, 2), np.uint8)))
+
+
+def test_nibabel_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = written(tmp_path / "a.nii", np.zeros((6, 6, 2), np.uint8))
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    with pytest.raises(MissingExtra, match=r"nibabel reads: pip install 'ushape\[medical\]'"):
+        open_image(path)
 
 
 @pytest.mark.real_data

@@ -60,7 +60,8 @@ def patients_of(
     """All patients, by name.
 
     grouped: whether the groups of the pairs are the patients, as the user says; else what names a moment is taken off
-    them. frames: of a slice, where single images are numbered through. voxel_mm: in place of what files say.
+    them. frames: of a slice, where single images are numbered through. voxel_mm: in place of what files say. Of a
+    patient of whom some files do not say it, none counts, so that volumes can be compared.
     DataError, naming them, for single images that do not say which slice they are.
     """
     by_patient: dict[str, list[Frame]] = defaultdict(list)
@@ -69,10 +70,14 @@ def patients_of(
         single = [pair for pair in members if pair.image.pages == 1]
         found = [*_stacks(stacks), *_of_single_images(single, frames)]
         by_patient[group if grouped else _MOMENT.sub("", group)] += found
-    return [
-        Patient(name, tuple(replace(f, voxel_mm=voxel_mm) if voxel_mm else f for f in _in_order(by_patient[name])))
-        for name in sorted(by_patient, key=natural)
-    ]
+    return [_patient(name, by_patient[name], voxel_mm) for name in sorted(by_patient, key=natural)]
+
+
+def _patient(name: str, frames: Sequence[Frame], voxel_mm: Voxel | None) -> Patient:
+    ordered = sorted(frames, key=lambda frame: natural(frame.name))
+    if voxel_mm is not None or any(frame.voxel_mm is None for frame in ordered):
+        ordered = [replace(frame, voxel_mm=voxel_mm) for frame in ordered]
+    return Patient(name, tuple(ordered))
 
 
 def _stacks(pairs: Sequence[Pair]) -> Iterator[Frame]:
@@ -124,10 +129,6 @@ def _number(name: str) -> int | None:
     """Of the frame that a name says it is."""
     found = _FRAME.search(name)
     return int(found[1]) if found else None
-
-
-def _in_order(frames: Sequence[Frame]) -> list[Frame]:
-    return sorted(frames, key=lambda frame: natural(frame.name))
 
 
 def _sorted_into(pairs: Sequence[Pair], by: Callable[[Pair], Key]) -> dict[Key, list[Pair]]:

@@ -13,6 +13,9 @@ from ushape.cardiac.frames import Frame, Patient
 Phase = Literal["ED", "ES"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
+BY_VOLUME = "the larger and the smaller manual cavity"
+"""The rule where neither names nor files say which frame is which."""
+
 _WORDS: dict[Phase, re.Pattern[str]] = {
     "ED": re.compile(r"(?<![a-z])(?:ed|(?:end[\s_\-]?)?diastole)(?![a-z])", re.IGNORECASE),
     "ES": re.compile(r"(?<![a-z])(?:es|(?:end[\s_\-]?)?systole)(?![a-z])", re.IGNORECASE),
@@ -50,11 +53,11 @@ def phases_of(patient: Patient, volumes: Sequence[float], root: Path) -> Phases:
     if numbers and (numbers["ED"] in by_number or numbers["ES"] in by_number):
         return Phases(by_number.get(numbers["ED"]), by_number.get(numbers["ES"]), _INFO)
     if len(frames) == 1:
-        return Phases(frames[0], None, "there is one frame only, taken for the end of diastole")
+        return Phases(frames[0], None, "one frame only, taken for the end of diastole")
     ranked = sorted(zip(volumes, range(len(frames)), strict=True))
     largest, smallest = frames[ranked[-1][1]], frames[ranked[0][1]]
     of = "" if len(frames) == 2 else f" of {len(frames)} frames"
-    return Phases(largest, smallest, f"the larger and the smaller manual cavity{of}")
+    return Phases(largest, smallest, f"{BY_VOLUME}{of}")
 
 
 def _numbers(patient: Patient, root: Path) -> dict[Phase, int]:

@@ -29,6 +29,7 @@ LARGEST_WHOLE_BYTES = 4 << 30
 _HEADER_BYTES = 1 << 16
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
 _STATES_SPACING = re.compile(rb"^(?:ElementSpacing|ElementSize|spacings|space directions)\s*[=:]", re.I | re.MULTILINE)
+_COMPRESSED = re.compile(rb"^CompressedData\s*=\s*True", re.IGNORECASE | re.MULTILINE)
 _WITHIN = ("local", "list")
 
 
@@ -94,7 +95,7 @@ class _Volume:
         self.grid = self._grid(bool(_STATES_SPACING.search(header)))
         wanted = math.prod(self.size) * stored.itemsize
         held = self._data_bytes(header)
-        self._in_parts = path.suffix.lower() in (".mha", ".mhd") and held >= wanted
+        self._in_parts = path.suffix.lower() in (".mha", ".mhd") and not _COMPRESSED.search(header)
         self._check_size(wanted, held)
 
     def read(self, index: int, window: Window) -> NDArray[np.generic]:

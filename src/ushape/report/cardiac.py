@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ushape.cardiac.indices import NAMES
 from ushape.cardiac.levels import LEVELS, RULE
+from ushape.cardiac.phases import BY_VOLUME
 from ushape.cardiac.results import DISCLAIMER, PatientFigures, Results
 from ushape.cardiac.study import Heart
 from ushape.data.pair import counted, listed
@@ -168,7 +169,7 @@ def _patient_row(patient: PatientFigures, names: list[str], page: str) -> str:
 
 
 def _notes(results: Results) -> Iterator[str]:
-    by_volume = [patient.patient for patient in results.patients if "cavity" in patient.phases]
+    by_volume = [patient.patient for patient in results.patients if patient.phases.startswith(BY_VOLUME)]
     if by_volume:
         yield (
             f"In {counted(len(by_volume), 'patient')} the frame with the larger manual cavity is taken for the end of "

@@ -79,7 +79,7 @@ def _volumes(heart: Heart) -> Chapter:
         ]
         for name, words in NAMES.items()
     ]
-    answers = [f"Phases: by {heart.phases}." if not heart.phases.startswith("there") else f"Phases: {heart.phases}."]
+    answers = [f"What says which frame is which phase: {heart.phases}."]
     if not heart.manual.in_ml:
         answers.append(
             "The files do not say how large a voxel is: volumes are counted in voxels, masses are not known, and the "
