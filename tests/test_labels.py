@@ -175,3 +175,11 @@ def test_uncertainty_is_the_entropy_in_parts_of_the_largest():
 def test_a_temperature_is_a_number_above_0(temperature: float):
     with pytest.raises(AssertionError):
         replace(CELLS, temperature=temperature)
+
+
+def test_what_is_not_known_has_an_ignored_value_or_the_backgrounds():
+    assert Labels(("a", "b"), (5, 9), ignored_values=(7, 8)).unknown == 7
+    for labels in (Labels(("a", "b"), (5, 9)), Labels(("a", "b"), (5, 9), ignored_values=(256,))):  # which fits nowhere
+        assert labels.unknown == 5
+    coloured = Labels(("a", "b"), (0x010203, 9), ignored_values=(0xFF8000,), coloured=True)
+    assert coloured.unknown.tolist() == [255, 128, 0]

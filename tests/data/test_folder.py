@@ -242,7 +242,9 @@ def test_a_zarr_store_is_one_image_and_other_stores_are_named(folder) -> None:
         zarr.save_array(folder.root / name, np.zeros((24, 32), dtype=np.uint8))
     folder.image("images/b.n5/0/chunk.png")
     found = survey(folder.root)
-    assert [(pair.image.path.name, pair.mask.path.name) for pair in found.pairs] == [("a.zarr", "a.zarr")]
+    (pair,) = found.pairs
+    assert (pair.image.path.parent.name, pair.masks[0].page.path.parent.name) == ("images", "masks")
+    assert found.images["a"].shape == (24, 32)
     assert any("1 N5 file will be left out" in warning for warning in warnings(found))
 
 

@@ -178,6 +178,9 @@ def test_what_is_too_large_to_decode_whole_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(raster, "LARGEST_WHOLE_BYTES", 23 * 31 * 3 - 1)
+    monkeypatch.setattr(raster, "free_bytes", lambda _: 23 * 31 * 3 * 3)
+    check(save(COLOUR, tmp_path / "fits.png"), COLOUR)  # a third of what is free
+    monkeypatch.setattr(raster, "free_bytes", lambda _: 23 * 31 * 3 * 3 - 1)
     check(save(GREY, tmp_path / "grey.png"), GREY)
     with pytest.raises(ImageError, match=r"large\.png has 23 x 31 .*decoded whole.* Save it as a tiled TIFF"):
         save(COLOUR, tmp_path / "large.png")

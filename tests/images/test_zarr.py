@@ -56,19 +56,19 @@ def ome_zarr(path: Path, pixels: NDArray[np.generic], axes: str, zarr_format: An
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_times_and_depths_are_pages_and_channels_are_channels(tmp_path: Path, zarr_format: int) -> None:
-    pixels = noise(2, 3, 4, 50, 41, dtype="uint16")
+    pixels = noise(2, 3, 2, 50, 41, dtype="uint16")
     path = ome_zarr(tmp_path / "a.ome.zarr", pixels, "tczyx", zarr_format)
     found = pages(path)
-    assert len(found) == 2 * 4
+    assert len(found) == 2 * 2
     for page in found:
         source = open_image(path, page.index)
         assert (source.shape, source.channels, source.dtype, source.spacing) == ((50, 41), 3, np.uint16, (0.5, 0.5))
-        expected = np.moveaxis(pixels[page.index // 4, :, page.index % 4], 0, -1)
+        expected = np.moveaxis(pixels[page.index // 2, :, page.index % 2], 0, -1)
         np.testing.assert_array_equal(source.read(), expected)
         np.testing.assert_array_equal(source.read(WINDOW), expected[WINDOW.slices])
 
 
-@pytest.mark.parametrize("axes", ["yx", "cyx", "zyx", "tyx", "czyx", "tcyx", "tzyx"])
+@pytest.mark.parametrize("axes", ["yx", "cyx", "tyx", "czyx"])
 def test_every_axis_but_y_and_x_may_be_missing(tmp_path: Path, axes: str) -> None:
     pixels = noise(*(3, 2)[: len(axes) - 2], 50, 41)
     path = ome_zarr(tmp_path / "a.zarr", pixels, axes)
@@ -80,7 +80,7 @@ def test_every_axis_but_y_and_x_may_be_missing(tmp_path: Path, axes: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("shape", "count", "channels"), [((20, 30), 1, 1), ((20, 30, 3), 1, 3), ((5, 20, 30), 5, 1), ((5, 20, 30, 2), 5, 2)]
+    ("shape", "count", "channels"), [((20, 30), 1, 1), ((20, 30, 3), 1, 3), ((2, 20, 30), 2, 1), ((2, 20, 30, 2), 2, 2)]
 )
 def test_a_bare_array_is_read_as_a_npy_is(tmp_path: Path, shape: tuple[int, ...], count: int, channels: int) -> None:
     pixels = noise(*shape)
@@ -204,7 +204,7 @@ def test_damaged_metadata_are_an_error_of_ours(tmp_path: Path, zarr_format: int)
     path = ome_zarr(tmp_path / "a.zarr", noise(20, 20), "yx", zarr_format)
     for file in [f for f in path.rglob("*") if f.name in (".zarray", ".zattrs", ".zgroup", "zarr.json")]:
         sound = file.read_bytes()
-        for at in range(0, len(sound), 37):
+        for at in range(0, len(sound), 97):
             file.write_bytes(sound[:at] + b"\x00" + sound[at + 1 :])
             with contextlib.suppress(ImageError):  # anything else would come through
                 open_image(path).read()

@@ -81,13 +81,6 @@ def test_the_rest_of_the_mask_is_that_of_the_sound_image(make_trained: MakeTrain
     assert 0 < event.expected_dice["a"] < 1
 
 
-def test_without_an_ignored_value_it_is_the_background(make_trained: MakeTrained, tmp_path: Path) -> None:
-    for labels in (Labels(("a", "b"), (5, 9)), Labels(("a", "b"), (5, 9), ignored_values=(256,))):  # which fits nowhere
-        assert labels.unknown == 5
-    coloured = Labels(("a", "b"), (0x010203, 9), ignored_values=(0xFF8000,), coloured=True)
-    assert coloured.unknown.tolist() == [255, 128, 0]
-
-
 def test_no_object_reaches_into_what_is_not_known(make_trained: MakeTrained, tmp_path: Path) -> None:
     rule = ObjectRule(threshold=0.001, grow_px=2)  # one object everywhere, which would fill and grow into holes
     predictor = Predictor(make_trained(object_rule=rule), keep_px=64)

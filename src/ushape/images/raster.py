@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
@@ -31,11 +32,13 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from ushape.device import free_bytes
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 
 LARGEST_WHOLE_BYTES = 2 << 30
-"""The most memory that the pixels of one of these files may take, since no part of it can be read alone."""
+"""The memory that the pixels of one of these files may take on any machine, since no part of it can be read alone.
+Where more is free, they may take a third of that: decoding holds them twice for a while."""
 
 _PIXELS_PER_BYTE = 8 * 1032
 """Deflate makes at most 1032 bytes of one, and a byte holds 8 pixels at most; JPEG, GIF and BMP stay well below."""
@@ -89,10 +92,11 @@ class RasterImage:
                 "The file is damaged or made to mislead; export it again from the original."
             )
         wanted = height * width * self.channels * self.dtype.itemsize
-        if wanted > LARGEST_WHOLE_BYTES:
+        if wanted > LARGEST_WHOLE_BYTES and wanted > _memory_bytes() // 3:
+            most = max(LARGEST_WHOLE_BYTES, _memory_bytes() // 3)
             raise ImageError(
                 f"{self._path} has {height} x {width} pixels and would take {wanted / 2**30:.1f} GiB; files of this "
-                f"kind can only be decoded whole, and we stop at {LARGEST_WHOLE_BYTES / 2**30:.0f} GiB. "
+                f"kind can only be decoded whole, and here we stop at {most / 2**30:.1f} GiB. "
                 "Save it as a tiled TIFF, which is read piece by piece."
             )
 
@@ -115,6 +119,11 @@ class RasterImage:
             pixels = np.where(pixels, np.uint8(255), np.uint8(0))
         upright = _upright(pixels[..., : self.channels], self._orientation)
         return np.ascontiguousarray(upright, dtype=self.dtype)
+
+
+def _memory_bytes() -> int:
+    """What is free for the process; 0 where the system does not tell."""
+    return free_bytes(torch.device("cpu")) or 0
 
 
 def _reading(path: Path) -> BinaryIO:
