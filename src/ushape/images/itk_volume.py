@@ -30,7 +30,6 @@ _HEADER_BYTES = 1 << 16
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
 _STATES_SPACING = re.compile(rb"^(?:ElementSpacing|ElementSize|spacings|space directions)\s*[=:]", re.I | re.MULTILINE)
 _COMPRESSED = re.compile(rb"^CompressedData\s*=\s*True", re.IGNORECASE | re.MULTILINE)
-_WITHIN = ("local", "list")
 
 
 class ItkImage:
@@ -130,8 +129,10 @@ class _Volume:
         """The size of the file that holds the voxels."""
         found = _DATA_FILE.search(header)
         name = found[1].decode("utf-8", "replace") if found else "LOCAL"
-        if name.split()[0].lower() in _WITHIN:
+        if name.lower() == "local":
             return self._path.stat().st_size
+        if name.split()[0].lower() == "list" or "%" in name:
+            raise ImageError(f"{self._path} spreads its voxels over several files ({name}). Save it as one file.")
         data = self._path.parent / name
         if not data.is_file():
             raise ImageError(f"{self._path} says that its voxels are in {name}, which is not beside it. Copy both.")
@@ -139,7 +140,7 @@ class _Volume:
 
     def _check_size(self, wanted: int, held: int) -> None:
         """Refuses what the file cannot hold before memory is asked for."""
-        if wanted > held * MOST_BYTES_FROM_ONE:
+        if wanted > held * (1 if self._in_parts else MOST_BYTES_FROM_ONE):
             raise ImageError(
                 f"{self._path} claims {' x '.join(map(str, self.size))} voxels, which {held} bytes cannot hold; it was "
                 "cut short, or its header is damaged. Copy it again."
