@@ -11,6 +11,7 @@ import pytest
 import sklearn.metrics
 import tifffile
 import torch
+import zarr
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -559,3 +560,13 @@ def test_the_network_of_these_tests_is_what_it_says():
     x = torch.tensor([[[[0.0, 99, 101, 199, 201, 255]]]])
     assert Thresholds(3)(x).argmax(dim=1).tolist() == [[[0, 0, 1, 1, 2, 2]]]
     assert Thresholds(2)(x).argmax(dim=1).tolist() == [[[0, 0, 1, 1, 1, 1]]]
+
+
+def test_masks_in_zarr_stores_are_scored_in_folders_and_by_name(tmp_path: Path) -> None:
+    truth, mask = np.zeros((20, 30), dtype=np.uint8), np.zeros((20, 30), dtype=np.uint8)
+    truth[:10], mask[:5] = 1, 1  # half of it is found: Dice 2 · 150 / (150 + 300)
+    zarr.save_array(tmp_path / "truth" / "a.zarr", truth)
+    zarr.save_array(tmp_path / "masks" / "a.zarr", mask)
+    for name in ("", "a.zarr"):
+        found = evaluate_masks(tmp_path / "masks" / name, tmp_path / "truth" / name, task="semantic")
+        assert found.table.summary().foreground.dice.mean == pytest.approx(2 / 3)
