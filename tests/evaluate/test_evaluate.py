@@ -11,6 +11,7 @@ import pytest
 import sklearn.metrics
 import tifffile
 import torch
+import zarr
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -615,3 +616,13 @@ def test_one_piece_is_what_is_predicted_written_and_scored(tmp_path: Path) -> No
 def test_regions_in_one_piece_are_named_by_their_names() -> None:
     with pytest.raises(RecipeError, match=r"There is no region outer\. There are: inner .value 2.; whole"):
         Predictor(with_regions().trained, one_piece=["outer"])
+
+
+def test_masks_in_zarr_stores_are_scored_in_folders_and_by_name(tmp_path: Path) -> None:
+    truth, mask = np.zeros((20, 30), dtype=np.uint8), np.zeros((20, 30), dtype=np.uint8)
+    truth[:10], mask[:5] = 1, 1  # half of it is found: Dice 2 · 150 / (150 + 300)
+    zarr.save_array(tmp_path / "truth" / "a.zarr", truth)
+    zarr.save_array(tmp_path / "masks" / "a.zarr", mask)
+    for name in ("", "a.zarr"):
+        found = evaluate_masks(tmp_path / "masks" / name, tmp_path / "truth" / name, task="semantic")
+        assert found.table.summary().foreground.dice.mean == pytest.approx(2 / 3)

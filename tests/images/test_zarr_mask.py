@@ -93,6 +93,17 @@ def test_nothing_is_left_of_a_mask_that_was_not_finished(tmp_path: Path, monkeyp
     assert not existing or open_image(tmp_path / "a.zarr").read().max() == 1
 
 
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_nothing_is_left_of_a_mask_that_could_not_begin(tmp_path: Path, monkeypatch, fault) -> None:
+    def failing(*_):
+        raise fault
+
+    monkeypatch.setattr(ZarrMask, "_level", failing)
+    with pytest.raises(OutputError if isinstance(fault, OSError) else KeyboardInterrupt):
+        write_one(tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_there_is_replaced_only_if_asked_and_if_it_is_a_store(tmp_path: Path) -> None:
     write_one(tmp_path / "a.zarr")
     with pytest.raises(OutputError, match=r"a\.zarr exists already"):

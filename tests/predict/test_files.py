@@ -226,7 +226,8 @@ def test_each_page_has_the_dice_to_be_expected_of_it(make_trained: MakeTrained, 
         assert dice == pytest.approx(ExpectedDice.of(*predictor.whole(source)).dice)
     assert written["s"].to_dict()["expected_dice"] == written["s"].expected_dice
     nothing = MaskWritten(written["a"].page, (), {"a": math.nan})
-    assert nothing.to_dict() == {"image": str(images / "a.png"), "files": [], "expected_dice": {"a": None}}
+    about = {"image": str(images / "a.png"), "files": [], "expected_dice": {"a": None}, "damage": []}
+    assert nothing.to_dict() == about
 
 
 def test_overlays_show_the_image_under_its_classes(make_trained: MakeTrained, images: Path, tmp_path: Path):

@@ -97,8 +97,11 @@ class ZarrMask:
         try:
             self._group = zarr_library().create_group(self._part, zarr_format=self._planes.zarr_format)
             self._levels = [self._level(0, self._planes.shape[-2:])]
-        except OSError as error:
-            raise output_error(self.path, error) from error
+        except BaseException as error:
+            self._discard()
+            if isinstance(error, OSError):
+                raise output_error(self.path, error) from error
+            raise
         return self
 
     @property

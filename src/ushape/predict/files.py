@@ -71,7 +71,7 @@ class MaskWritten:
         """For JSON; a Dice that is not defined is None."""
         expected = {name: None if math.isnan(dice) else dice for name, dice in self.expected_dice.items()}
         files = [str(path) for path in self.paths]
-        return {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": self.damage}
+        return {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": [*self.damage]}
 
 
 OpenMask = Callable[[DTypeLike], Sink]
