@@ -24,6 +24,18 @@ def test_memory_is_kept_within_and_given_back_at_the_end() -> None:
     assert given_back < MEGABYTES / 2
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of this process as Linux tells it")
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc gives back what is freed at once")
+def test_the_end_of_an_inner_context_gives_nothing_back() -> None:
+    with keeping_freed_memory():
+        before = resident_mb()
+        with keeping_freed_memory():
+            del [torch.ones(1024, 1024, MEGABYTES // 4)][:]
+        kept = resident_mb() - before
+    assert kept > MEGABYTES / 2
+    assert resident_mb() - before < MEGABYTES / 2
+
+
 def test_an_error_within_passes_through() -> None:
     with pytest.raises(ZeroDivisionError), keeping_freed_memory():
         raise ZeroDivisionError
