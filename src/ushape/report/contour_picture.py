@@ -41,7 +41,7 @@ def contour_picture(
     pixels: NDArray[np.generic], manual: Mapping[str, Mask], predicted: Mapping[str, Mask], window: Window
 ) -> NDArray[np.uint8]:
     """(H, W, C) pixels of a slice, (H, W) masks of its regions by each reader → (h, w, 3), enlarged."""
-    seen = Image.fromarray(displayed(pixels)[window])
+    seen = Image.fromarray(displayed(pixels[window]))  # its own contrast: bright fat lies outside
     times = max(1, round(_SIDE_PX / max(seen.size))) * _FINER
     canvas = seen.resize((seen.width * times, seen.height * times), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
