@@ -168,6 +168,7 @@ def _opened(path: Path, _changed: tuple[int, int]) -> _Volume:
 @lru_cache(maxsize=2)
 def _whole(path: Path, _changed: tuple[int, int]) -> NDArray[np.generic]:
     """(pages, H, W) stored values."""
+    sitk = _simpleitk(path)
     try:
         array: NDArray[np.generic] = sitk.GetArrayFromImage(_reader(path).Execute())
     except RuntimeError as error:
