@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from dicom_files import dicom
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 from ushape.images.source import (
@@ -56,13 +58,18 @@ def test_a_page_is_named_after_its_file_and_numbered_in_a_stack(tmp_path: Path) 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES - {".zarr"}))  # which is a folder
 def test_opening_reads_the_header_alone_and_keeps_nothing_open(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix.upper()}"
+    lower = tmp_path / f"lower{suffix}"  # some of these go by the suffix when they write
     if suffix == ".npy":
-        with path.open("wb") as file:
-            np.save(file, GREY)
+        np.save(lower, GREY)
+    elif suffix in (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr"):
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(GREY), lower)
+    elif suffix == ".dcm":
+        dicom(lower, GREY)
     elif suffix == ".svs":
-        tifffile.imwrite(path, GREY)
+        tifffile.imwrite(lower, GREY)
     else:
-        Image.fromarray(GREY).save(path)
+        Image.fromarray(GREY).save(lower)
+    lower.rename(path)
     source = open_image(path)
     assert (source.path, source.shape, source.channels, source.dtype) == (path, (20, 30), 1, np.uint8)
     source.read(Window((0, 0), (5, 5)))
@@ -94,7 +101,7 @@ def test_an_empty_file_is_named(tmp_path: Path, suffix: str) -> None:
 def test_an_unknown_suffix_is_refused_with_those_we_read(tmp_path: Path) -> None:
     (tmp_path / "a.webp").write_bytes(b"RIFF")
     with pytest.raises(
-        ImageError, match=r"a\.webp has the suffix '\.webp'; we read \.bmp \.gif .* \.zarr\. Convert it"
+        ImageError, match=r"a\.webp has the suffix '\.webp'; we read \.bmp \.dcm .* \.zarr\. Convert it"
     ):
         open_image(tmp_path / "a.webp")
 

@@ -13,6 +13,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +75,7 @@ class _Volume:
 
     def __init__(self, path: Path) -> None:
         self._path, self._sitk = path, _simpleitk(path)
-        reader = self._sitk.ImageFileReader()
-        reader.SetFileName(str(path))
+        reader = _reader(path)
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:
@@ -105,8 +105,7 @@ class _Volume:
 
     def _part(self, index: int, window: Window) -> NDArray[np.generic]:
         place = [index % self.grid.shape[2], index // self.grid.shape[2]][: len(self.size) - 2]
-        reader = self._sitk.ImageFileReader()
-        reader.SetFileName(str(self._path))
+        reader = _reader(self._path)
         reader.SetExtractIndex([window.start[1], window.start[0], *place])
         reader.SetExtractSize([window.shape[1], window.shape[0], *(0 for _ in place)])
         try:
@@ -171,10 +170,17 @@ def _whole(path: Path, _changed: tuple[int, int]) -> NDArray[np.generic]:
     """(pages, H, W) stored values."""
     sitk = _simpleitk(path)
     try:
-        array: NDArray[np.generic] = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        array: NDArray[np.generic] = sitk.GetArrayFromImage(_reader(path).Execute())
     except RuntimeError as error:
         raise _damaged(path, error) from error
     return array.reshape(-1, *array.shape[-2:])
+
+
+def _reader(path: Path) -> Any:  # SimpleITK's ImageFileReader
+    reader = _simpleitk(path).ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO("MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO")  # else case matters
+    return reader
 
 
 def _simpleitk(path: Path) -> ModuleType:
