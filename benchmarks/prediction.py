@@ -167,7 +167,7 @@ def _one(options: argparse.Namespace) -> None:
     intensity = Intensity((128.0,), (50.0,), "uint8")
     recipe = Recipe(model=ModelRecipe("unet", settings))
     trained = Trained(model.placed(torch.device("cpu")), Labels(("0", "1"), (0, 1)), intensity, recipe)
-    predictor = Predictor(trained, memory_bytes=memory * MIB)
+    predictor = Predictor(trained, memory_bytes=memory * MIB, engine="torch")  # as `ushape predict` has it
 
     def predict(image: np.ndarray) -> np.ndarray:
         classes = np.empty(image.shape, dtype=np.uint8)

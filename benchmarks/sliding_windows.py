@@ -58,7 +58,7 @@ def nnunet(network: Callable[[torch.Tensor], torch.Tensor], _: dict[str, str]) -
 
     predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
     predictor.network = torch.nn.Module()
-    predictor.network.forward = network
+    predictor.network.forward = lambda x: network(x)  # a module assigned would become a part of it
     predictor.configuration_manager = SimpleNamespace(patch_size=[WINDOW, WINDOW])
     predictor.label_manager = SimpleNamespace(num_segmentation_heads=2)
     predictor.allowed_mirroring_axes = None
