@@ -64,6 +64,8 @@ def main() -> None:
     if options.whole:
         methods["one pass in plain PyTorch"] = lambda: _ours(options, 0)
     for name, (environment, settings) in PEERS.items():
+        if not any(wanted in name for wanted in options.peers):
+            continue
         try:
             python = python_of(environment, options.out / "environments")
         except NotInstalledError as error:
@@ -184,6 +186,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--memory", type=int, nargs="*", default=[2048, 256], help="MiB, each a method of its own")
+    parser.add_argument("--peers", nargs="*", default=[""], help="those whose names hold one of these words")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--whole", action="store_true", help="also one pass over the whole image, in plain PyTorch")
