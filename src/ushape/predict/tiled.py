@@ -103,7 +103,8 @@ class Predictor:
         self.footprints = [self.trained.model.footprint] * 2
         self.choice: Choice | None = None
         if engine == "auto":
-            self.choice = fastest(self.trained.model, _MEASURED_SIDE, precision)  # the others are of its kind
+            side = self.footprints[0].input_for(keep_px or _MEASURED_SIDE)
+            self.choice = fastest(self.trained.model, side, precision)  # the others are of its kind
             engine = self.choice.engine.name
         self.engines = [self._engine(engine, member.model) for member in self.members]
         self._strategy = self._strategy_for(keep_px)
