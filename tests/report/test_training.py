@@ -135,7 +135,8 @@ def test_other_trainings_say_nothing_of_objects(run: tuple[Path, Predictor, Prep
 def test_every_family_that_was_asked_for_has_its_table(
     run: tuple[Path, Predictor, Prepared], tmp_path: Path, read: Read
 ) -> None:
-    folder, predictor, _ = run
+    folder, trained, _ = run
+    predictor = Predictor(trained.trained, regions={"what is drawn": list(trained.trained.labels.names[1:])})
     wanted = get_args(FamilyName)
     course = RunEvaluation(predictor, folder.parent / "data", include="*00[01]", families=wanted)
     for _ in course.events():

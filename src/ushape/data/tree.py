@@ -86,8 +86,8 @@ def list_tree(root: Path) -> Tree:
 def format_of(name: str) -> str | None:
     """The name of a format that we know of and do not read.
 
-    >>> format_of("patient001_frame01.nii.gz"), format_of("notes.txt")
-    ('NIfTI', None)
+    >>> format_of("slide.ndpi"), format_of("notes.txt")
+    ('Hamamatsu NDPI', None)
     """
     return next((known for suffix, known in FOREIGN.items() if name.lower().endswith(suffix)), None)
 
