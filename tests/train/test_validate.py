@@ -94,7 +94,7 @@ def cells(threshold: float) -> Predictor:
         return torch.cat([(1 - p).log(), p.log()], dim=1)
 
     rule = ObjectRule(threshold=threshold)
-    cells = Predictor(Trained(model, labels, intensity, Recipe(), object_rule=rule))
+    cells = Predictor(Trained(model, labels, intensity, Recipe(), object_rule=rule), keep_px=64)
     model.forward = logits  # type: ignore[method-assign]
     return cells
 
