@@ -17,6 +17,7 @@ from ushape.geometry.footprint import Footprint
 from ushape.images.source import from_array
 from ushape.models.segmenter import Segmenter
 from ushape.predict.proof import LARGEST_DIFFERENCE, Compared, prove
+from ushape.predict.row_stream import RowStream
 from ushape.predict.tile_memory import bytes_per_pixel
 from ushape.predict.tiled import Predictor
 
@@ -101,3 +102,23 @@ def test_what_takes_too_much_memory_is_refused_before_any_work(make_trained: Mak
 def test_an_image_of_another_kind_is_refused(make_trained: MakeTrained):
     with pytest.raises(ImageError, match="uint16 pixels, but the network was trained on uint8"):
         next(prove(Predictor(make_trained()), from_array(noise(20, 20).astype(np.uint16))))
+
+
+RIGHT_ROWS = RowStream.push
+
+
+def shifted_rows(stream: RowStream, rows: torch.Tensor) -> torch.Tensor | None:
+    """The rows of an image that is moved by a pixel."""
+    return RIGHT_ROWS(stream, rows.roll(1, dims=3))
+
+
+def test_what_passes_row_by_row_is_proved_too(make_trained: MakeTrained, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ushape.predict.strategy._AT_ONCE", 0)
+    trained, source = make_trained(depth=2), from_array(noise(60, 37))
+    *tilings, by_rows = prove(Predictor(trained), source)
+    assert [c.keep_px for c in tilings] == [28, 20, 8]
+    assert (by_rows.keep_px, by_rows.tiles) == (0, 1) and by_rows.holds
+    shifted = Predictor(trained)
+    monkeypatch.setattr("ushape.predict.row_stream.RowStream.push", lambda stream, rows: shifted_rows(stream, rows))
+    *_, wrong = prove(shifted, source)
+    assert wrong.keep_px == 0 and not wrong.holds

@@ -87,8 +87,11 @@ def say_agreement(figures: Mapping[str, Agreement]) -> None:
 def say_proof(compared: Compared, *, err: bool = False) -> bool:
     """One tiling against one pass; whether they agree."""
     verdict = "the same answer" if compared.holds else "NOT the same answer: a defect of ushape, please report it"
+    tiling = f"{compared.tiles:5} tiles of {compared.keep_px} px"
+    if not compared.keep_px:
+        tiling = f"{compared.tiles:5} band{'' if compared.tiles == 1 else 's'}, row by row"
     say(
-        f"  {compared.tiles:5} tiles of {compared.keep_px} px: largest difference {compared.largest_difference:.1e}, "
+        f"  {tiling}: largest difference {compared.largest_difference:.1e}, "
         f"{compared.flipped_labels} pixels of another class: {verdict}",
         err=err,
     )

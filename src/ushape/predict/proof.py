@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ushape.errors import SizeError
 from ushape.images.source import ImageSource
@@ -21,7 +22,7 @@ _PARTS = (2, 3, 7)  # into which the longer side of the image is cut
 
 @dataclass(frozen=True)
 class Compared:
-    """One tiling against the whole image in one pass."""
+    """One tiling against the whole image in one pass. keep_px: of its tiles; 0 of bands that pass row by row."""
 
     keep_px: int
     tiles: int
@@ -34,22 +35,32 @@ class Compared:
 
 
 def prove(predictor: Predictor, source: ImageSource) -> Iterator[Compared]:
-    """The image in one pass, then in tiles of up to three sizes, each compared with the pass.
+    """The image in one pass, then in tiles of up to three sizes, and row by row where it would be predicted so, each
+    compared with the pass.
 
     Raises SizeError where the pass would take more than the predictor's memory. bfloat16 promises no such agreement.
     """
     _require_memory(predictor, source)
     multiple = predictor.trained.model.footprint.multiple
     longest = -(-max(source.shape) // multiple) * multiple
-    classes, probability = predictor.with_keep(longest).whole(source)
+    whole = predictor.with_keep(longest).whole(source)
     for keep_px in sorted({max(multiple, longest // parts // multiple * multiple) for parts in _PARTS}, reverse=True):
-        difference, flipped, tiles = 0.0, 0, 0
-        for tile in predictor.with_keep(keep_px).tiles(source):
-            place = tile.window.slices
-            difference = max(difference, float(np.abs(tile.probability - probability[:, *place]).max()))
-            flipped += int(np.count_nonzero(tile.classes != classes[place]))
-            tiles = tile.total
-        yield Compared(keep_px, tiles, difference, flipped)
+        yield _compared(predictor.with_keep(keep_px), source, whole, keep_px)
+    if predictor.goes_by_rows(source):
+        yield _compared(predictor.with_keep(None), source, whole, 0)
+
+
+def _compared(
+    predictor: Predictor, source: ImageSource, whole: tuple[NDArray[np.uint8], NDArray[np.float32]], keep_px: int
+) -> Compared:
+    classes, probability = whole
+    difference, flipped, windows = 0.0, 0, set[tuple[int, ...]]()
+    for part in predictor.tiles(source):
+        place = part.window.slices
+        difference = max(difference, float(np.abs(part.probability - probability[:, *place]).max()))
+        flipped += int(np.count_nonzero(part.classes != classes[place]))
+        windows.add(part.window.start if keep_px else part.window.start[1:])
+    return Compared(keep_px, len(windows), difference, flipped)
 
 
 def _require_memory(predictor: Predictor, source: ImageSource) -> None:

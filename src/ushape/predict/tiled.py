@@ -109,12 +109,16 @@ class Predictor:
         self.engines = [self._engine(engine, member.model) for member in self.members]
         self._strategy = self._strategy_for(keep_px)
 
-    def with_keep(self, keep_px: int) -> Self:
-        """The same in tiles whose kept parts have this side, and of which regions keep all pieces."""
+    def with_keep(self, keep_px: int | None) -> Self:
+        """The same in tiles whose kept parts have this side, or as the memory has it; regions keep all their pieces."""
         other = copy(self)
         other.one_piece = ()
         other._strategy = self._strategy_for(keep_px)
         return other
+
+    def goes_by_rows(self, source: ImageSource) -> bool:
+        """Whether an image passes row by row, and not in tiles."""
+        return self._strategy.bands(source.shape) is not None
 
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
         """The answer for an image, in parts whose windows partition it: tiles in reading order, or, band after band,
