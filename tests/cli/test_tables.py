@@ -45,7 +45,9 @@ def test_what_flatters_is_said(capsys):
 def test_a_broken_law_is_called_a_defect(capsys):
     assert say_proof(Compared(96, 4, 1e-7, 0))
     assert not say_proof(Compared(96, 4, 1e-2, 3))
-    agreed, broken = capsys.readouterr().out.splitlines()
+    assert say_proof(Compared(0, 1, 1e-6, 0, ties=2))
+    agreed, broken, tied = capsys.readouterr().out.splitlines()
+    assert "1 band, row by row" in tied and "2 ties decided otherwise" in tied
     assert "4 tiles of 96 px" in agreed
     assert "a defect of ushape" in broken
 

@@ -15,6 +15,7 @@ from ushape.errors import ImageError, SizeError
 from ushape.geometry.axis import Axis
 from ushape.geometry.footprint import Footprint
 from ushape.images.source import from_array
+from ushape.labels import Labels
 from ushape.models.segmenter import Segmenter
 from ushape.predict.proof import LARGEST_DIFFERENCE, Compared, prove
 from ushape.predict.row_stream import RowStream
@@ -122,3 +123,20 @@ def test_what_passes_row_by_row_is_proved_too(make_trained: MakeTrained, monkeyp
     monkeypatch.setattr("ushape.predict.row_stream.RowStream.push", lambda stream, rows: shifted_rows(stream, rows))
     *_, wrong = prove(shifted, source)
     assert wrong.keep_px == 0 and not wrong.holds
+
+
+def test_ties_may_be_decided_either_way_but_nothing_else(make_trained: MakeTrained, monkeypatch: pytest.MonkeyPatch):
+    predictor, source = Predictor(make_trained(depth=2)), from_array(noise(60, 37))
+    with torch.no_grad():
+        predictor.trained.model.head.weight.zero_()
+        predictor.trained.model.head.bias.zero_()
+    decide = Labels.decide
+
+    def otherwise_in_small_tiles(labels: Labels, p: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return 1 - decide(labels, p) if p.shape[1] < 20 else decide(labels, p)
+
+    monkeypatch.setattr(Labels, "decide", otherwise_in_small_tiles)
+    assert [(c.ties, c.flipped_labels, c.holds) for c in prove(predictor, source)][-1] == (60 * 37, 0, True)
+    with torch.no_grad():
+        predictor.trained.model.head.bias[0] = 0.1
+    assert [(c.ties, c.flipped_labels, c.holds) for c in prove(predictor, source)][-1] == (0, 60 * 37, False)

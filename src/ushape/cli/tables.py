@@ -90,9 +90,10 @@ def say_proof(compared: Compared, *, err: bool = False) -> bool:
     tiling = f"{compared.tiles:5} tiles of {compared.keep_px} px"
     if not compared.keep_px:
         tiling = f"{compared.tiles:5} band{'' if compared.tiles == 1 else 's'}, row by row"
+    tied = f", {compared.ties} ties decided otherwise" if compared.ties else ""
     say(
         f"  {tiling}: largest difference {compared.largest_difference:.1e}, "
-        f"{compared.flipped_labels} pixels of another class: {verdict}",
+        f"{compared.flipped_labels} pixels of another class{tied}: {verdict}",
         err=err,
     )
     return compared.holds

@@ -22,12 +22,16 @@ _PARTS = (2, 3, 7)  # into which the longer side of the image is cut
 
 @dataclass(frozen=True)
 class Compared:
-    """One tiling against the whole image in one pass. keep_px: of its tiles; 0 of bands that pass row by row."""
+    """One tiling against the whole image in one pass. keep_px: of its tiles; 0 of bands that pass row by row.
+
+    ties: pixels whose two most probable classes are equally so but for rounding, and were decided otherwise.
+    """
 
     keep_px: int
     tiles: int
     largest_difference: float
     flipped_labels: int
+    ties: int = 0
 
     @property
     def holds(self) -> bool:
@@ -54,13 +58,17 @@ def _compared(
     predictor: Predictor, source: ImageSource, whole: tuple[NDArray[np.uint8], NDArray[np.float32]], keep_px: int
 ) -> Compared:
     classes, probability = whole
-    difference, flipped, windows = 0.0, 0, set[tuple[int, ...]]()
+    difference, flipped, ties, windows = 0.0, 0, 0, set[tuple[int, ...]]()
     for part in predictor.tiles(source):
         place = part.window.slices
         difference = max(difference, float(np.abs(part.probability - probability[:, *place]).max()))
-        flipped += int(np.count_nonzero(part.classes != classes[place]))
+        other = part.classes != classes[place]
+        if other.any():
+            second, first = np.sort(probability[:, *place][:, other], axis=0)[-2:]
+            tied = int(np.count_nonzero(first - second <= 2 * LARGEST_DIFFERENCE))
+            flipped, ties = flipped + int(np.count_nonzero(other)) - tied, ties + tied
         windows.add(part.window.start if keep_px else part.window.start[1:])
-    return Compared(keep_px, len(windows), difference, flipped)
+    return Compared(keep_px, len(windows), difference, flipped, ties)
 
 
 def _require_memory(predictor: Predictor, source: ImageSource) -> None:
