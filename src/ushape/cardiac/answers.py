@@ -1,14 +1,17 @@
-"""What a study holds against the manual masks: a network's answers, or masks that are there already."""
+"""Class maps for the slices of a frame: a network's answers, or masks that are there already."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ushape.cardiac.frames import Frame
+from ushape.cardiac.ventricle import Anatomy, Ventricle
 from ushape.data.pair import Pair, listed
 from ushape.errors import DataError, ImageError
 from ushape.images.source import Page, open_image, read_mask
@@ -58,7 +61,11 @@ class MaskAnswers:
 
     def __init__(self, folder: Path, labels: Labels) -> None:
         self.folder, self.labels = folder, labels
-        self._pages = {page.name: page for page in find_images([str(folder)])}
+
+    @cached_property
+    def _pages(self) -> dict[str, Page]:
+        """Every mask by its name, as the folder is when the first one is asked for."""
+        return {page.name: page for page in find_images([str(self.folder)])}
 
     def check(self, pairs: Sequence[Pair]) -> None:
         missing = [pair.name for pair in pairs if pair.name not in self._pages]
@@ -86,7 +93,16 @@ class MaskAnswers:
             foreign = np.unique(values[classes == IGNORED]).tolist()
             known = ", ".join(map(str, self.labels.values))
             raise DataError(
-                f"{page} has the values {listed(map(str, foreign))}, which are none of the manual masks' ({known}). "
+                f"{page} has the values {listed(map(str, foreign))}, none of the manual masks' ({known}). "
                 "Save both with the same values."
             )
         return classes
+
+
+def ventricle_at(frame: Frame, read: Callable[[Pair], NDArray[np.uint8]], anatomy: Anatomy) -> Ventricle:
+    """What the class maps of a frame's slices show; DataError where these differ in size."""
+    slices = [read(pair) for pair in frame.pairs]
+    if len({one.shape for one in slices}) > 1:
+        sizes = ", ".join(sorted({f"{one.shape[0]} x {one.shape[1]}" for one in slices}))
+        raise DataError(f"The slices of {frame.name} differ in size: {sizes} pixels. A stack has slices of one size.")
+    return Ventricle.of(np.stack(slices), anatomy, frame.voxel_mm)

@@ -28,6 +28,11 @@ def base_is_last(ventricle: Ventricle) -> bool:
     return half > 0 and float(areas[-half:].mean()) > float(areas[:half].mean())
 
 
+def seen_from_base(ventricle: Ventricle, along_stack: bool | None) -> bool | None:
+    """Whether slices are seen from the base. along_stack: whether who looks at them looks the way that they go on."""
+    return None if along_stack is None else along_stack != base_is_last(ventricle)
+
+
 def levels(ventricle: Ventricle) -> list[Level | None]:
     """Of each slice, base first; None beyond the ventricle.
 
