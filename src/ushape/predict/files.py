@@ -25,7 +25,7 @@ from ushape.labels import Labels
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.damage import Readable
 from ushape.predict.destination import check_folder, check_names
-from ushape.predict.formats import Collected, FormatName, Formats
+from ushape.predict.formats import FormatName, Formats
 from ushape.predict.maps import NumberMap, maps_of
 from ushape.predict.object_map import ObjectMap
 from ushape.predict.picture import Picture
@@ -112,8 +112,9 @@ class Job:
         self.overlay, self.mask_format, self.overwrite = overlay, mask_format, overwrite
         self.maps = tuple(maps_of(self._labels, probability=probability, uncertainty=uncertainty))
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
+        regions = predictor.trained.regions if formats else ()
         self.formats = Formats(
-            formats, self.files, out, self._labels, objects=self.rule is not None, overwrite=overwrite
+            formats, self.files, out, self._labels, regions=regions, objects=self.rule is not None, overwrite=overwrite
         )
         self._check_images()
         made = {file[0].path: self._made_of(file) for file in self.files}
@@ -213,7 +214,7 @@ class Job:
         picture: Path | None,
     ) -> Iterator[TileDone]:
         shown = Picture(source) if picture is not None else None
-        collected = Collected(source.shape) if self.formats.names else None
+        collected = self.formats.collected(source.shape)
         readable = Readable(source, [footprint.margin for footprint in self.predictor.footprints])
 
         def tiles() -> Iterator[Predicted]:
