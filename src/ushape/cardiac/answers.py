@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ushape.cardiac.frames import Frame
-from ushape.cardiac.ventricle import Anatomy, Ventricle
 from ushape.data.pair import Pair, listed
 from ushape.errors import DataError, ImageError
 from ushape.images.source import Page, open_image, read_mask
 from ushape.labels import IGNORED, Labels
+from ushape.predict.pieces import in_one_piece
 from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
 
@@ -31,12 +31,17 @@ class Answers(Protocol):
     def classes(self, pair: Pair) -> NDArray[np.uint8]:
         """(H, W) of an image."""
 
+    def whole(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(S, H, W) of all slices of a frame → what is made of them as a volume."""
+
 
 class NetworkAnswers:
     """A network's, found when they are asked for."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.predictor, self.labels = predictor, predictor.trained.labels
+        self._whole = predictor.one_piece if predictor.pieces_in == "volumes" else ()
+        self.predictor = predictor.in_all_pieces() if self._whole else predictor
+        self.labels = predictor.trained.labels
 
     def check(self, pairs: Sequence[Pair]) -> None:
         faults = []
@@ -54,6 +59,9 @@ class NetworkAnswers:
         for tile in self.predictor.tiles(source):
             classes[tile.window.slices] = tile.classes
         return classes
+
+    def whole(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return in_one_piece(classes, self._whole) if self._whole else classes
 
 
 class MaskAnswers:
@@ -93,16 +101,19 @@ class MaskAnswers:
             foreign = np.unique(values[classes == IGNORED]).tolist()
             known = ", ".join(map(str, self.labels.values))
             raise DataError(
-                f"{page} has the values {listed(map(str, foreign))}, none of the manual masks' ({known}). "
+                f"{page} has the values {listed(map(str, foreign))}, which are none of the manual masks' ({known}). "
                 "Save both with the same values."
             )
         return classes
 
+    def whole(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return classes
 
-def ventricle_at(frame: Frame, read: Callable[[Pair], NDArray[np.uint8]], anatomy: Anatomy) -> Ventricle:
-    """What the class maps of a frame's slices show; DataError where these differ in size."""
+
+def stacked(frame: Frame, read: Callable[[Pair], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """(S, H, W): the class maps of a frame's slices; DataError where these differ in size."""
     slices = [read(pair) for pair in frame.pairs]
     if len({one.shape for one in slices}) > 1:
         sizes = ", ".join(sorted({f"{one.shape[0]} x {one.shape[1]}" for one in slices}))
         raise DataError(f"The slices of {frame.name} differ in size: {sizes} pixels. A stack has slices of one size.")
-    return Ventricle.of(np.stack(slices), anatomy, frame.voxel_mm)
+    return np.stack(slices)

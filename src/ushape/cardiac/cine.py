@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from ushape.cardiac.answers import Answers, ventricle_at
+from ushape.cardiac.answers import Answers, stacked
 from ushape.cardiac.frames import Frame, Patient, Voxel, patients_of
 from ushape.cardiac.indices import Indices
 from ushape.cardiac.levels import Level, base_is_last, inconsistencies, levels, seen_from_base
@@ -103,8 +103,12 @@ class CineStudy:
         """One for each patient, in the order of `patients`; None for one in whom the network finds no cavity."""
         self._answers.check([pair for patient in self.patients for frame in patient.frames for pair in frame.pairs])
         for patient in self.patients:
-            found = [ventricle_at(frame, self._answers.classes, self.anatomy) for frame in patient.frames]
+            found = [self._drawn(frame) for frame in patient.frames]
             yield _heart(patient, found) if any(ventricle.endocardium.any() for ventricle in found) else None
+
+    def _drawn(self, frame: Frame) -> Ventricle:
+        classes = self._answers.whole(stacked(frame, self._answers.classes))
+        return Ventricle.of(classes, self.anatomy, frame.voxel_mm)
 
 
 def course_oddities(course: Sequence[tuple[int, float]], unit: str) -> list[str]:

@@ -54,10 +54,11 @@ class CineFigures:
 
 @dataclass(frozen=True)
 class CineResults:
-    """A study. empty: patients in whose images the network finds no cavity."""
+    """A study. empty: patients in whose images the network finds no cavity. mended: what of masks was."""
 
     patients: tuple[CineFigures, ...]
     empty: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what is not defined is None."""
@@ -66,6 +67,7 @@ class CineResults:
             "manual": ALONE,
             "patients": [_patient(patient) for patient in self.patients],
             "without_cavity": list(self.empty),
+            "mended": list(self.mended),
         }
         return {key: without_nan(value) for key, value in plain.items()}
 

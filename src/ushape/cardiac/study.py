@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ushape.cardiac.answers import Answers, MaskAnswers, NetworkAnswers, ventricle_at
+from ushape.cardiac.answers import Answers, MaskAnswers, NetworkAnswers, stacked
 from ushape.cardiac.contours import SliceScores, VolumeScores, slice_scores, volume_scores
 from ushape.cardiac.frames import Frame, Patient, Voxel, patients_of
 from ushape.cardiac.indices import Indices
@@ -123,7 +123,7 @@ class CardiacStudy:
     def hearts(self) -> Iterator[Heart | None]:
         """One for each patient, in the order of `patients`; None for one in whose masks no ventricle is drawn."""
         for patient in self.patients:
-            manual = {frame.name: ventricle_at(frame, self._manual, self.anatomy) for frame in patient.frames}
+            manual = {frame.name: self._by_hand(frame) for frame in patient.frames}
             if not any(ventricle.endocardium.any() for ventricle in manual.values()):
                 yield None
                 continue
@@ -147,7 +147,7 @@ class CardiacStudy:
         return Heart(patient.name, phases.rule, tuple(readings), by_hand, by_machine, septum, from_base, walls)
 
     def _reading(self, phase: Phase, frame: Frame, manual: Ventricle) -> Reading:
-        predicted = ventricle_at(frame, self._predicted, self._answered)
+        predicted = self._by_answers(frame)
         pixels = [open_image(pair.image.path, pair.image.index).read() for pair in frame.pairs]
         if base_is_last(manual):
             manual, predicted, pixels = manual.upside_down(), predicted.upside_down(), pixels[::-1]
@@ -168,11 +168,14 @@ class CardiacStudy:
     def _manual(self, pair: Pair) -> NDArray[np.uint8]:
         return read_classes(pair, self._annotation)
 
-    def _predicted(self, pair: Pair) -> NDArray[np.uint8]:
+    def _by_hand(self, frame: Frame) -> Ventricle:
+        return Ventricle.of(stacked(frame, self._manual), self.anatomy, frame.voxel_mm)
+
+    def _by_answers(self, frame: Frame) -> Ventricle:
         """What the manual masks say nothing of counts for neither."""
-        classes = self._answers.classes(pair).copy()
-        classes[self._manual(pair) == IGNORED] = IGNORED
-        return classes
+        classes = self._answers.whole(stacked(frame, self._answers.classes)).copy()
+        classes[stacked(frame, self._manual) == IGNORED] = IGNORED
+        return Ventricle.of(classes, self._answered, frame.voxel_mm)
 
 
 def _named(manual: Ventricle, predicted: Ventricle) -> list[tuple[str, Ventricle]]:

@@ -28,6 +28,11 @@ class EngineChoice(StrEnum):
     openvino = "openvino"
 
 
+class PiecesInChoice(StrEnum):
+    slices = "slices"
+    volumes = "volumes"
+
+
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of images and masks; `ushape check` explains it.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `ushape train` wrote, or a file in it.")]
 Minutes = Annotated[float | None, typer.Option(help=f"Of training; {DEFAULT_MINUTES:g} where no budget is given.")]
@@ -76,6 +81,9 @@ RegionChoice = Annotated[
 OnePiece = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Regions of which the largest piece is kept, its holes filled; or none."),
+]
+PiecesIn = Annotated[
+    PiecesInChoice, typer.Option("--pieces-in", help="What --one-piece is of: each slice, or a volume as a whole.")
 ]
 Cardiac = Annotated[
     bool, typer.Option("--cardiac", help="Of the left ventricle: volumes, ejection fraction, contours, walls.")

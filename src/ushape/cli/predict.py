@@ -16,6 +16,8 @@ from ushape.cli.options import (
     Memory,
     OnePiece,
     Overwrite,
+    PiecesIn,
+    PiecesInChoice,
     Precision,
     PrecisionChoice,
     RunFolder,
@@ -23,7 +25,7 @@ from ushape.cli.options import (
 )
 from ushape.cli.prediction import follow
 from ushape.cli.settings import predictor_from
-from ushape.cli.tables import say_proof, say_trust
+from ushape.cli.tables import say_mended, say_proof, say_trust
 from ushape.cli.text import say, say_facts, say_json
 from ushape.errors import RecipeError
 from ushape.images.source import open_image
@@ -55,6 +57,7 @@ def predict(
         typer.Option(metavar="NAMES", help=f"Also what others read: {', '.join(ABOUT)}; several with commas."),
     ] = None,
     one_piece: OnePiece = None,
+    pieces_in: PiecesIn = PiecesInChoice.slices,
     mask_format: Annotated[
         str, typer.Option(metavar="KIND", help="Files of masks: auto (by the image), tiff, ome-tiff or ome-zarr.")
     ] = "auto",
@@ -86,6 +89,7 @@ def predict(
         device=device,
         engine=engine,
         one_piece=one_piece,
+        pieces_in=pieces_in,
     )
     if predictor.choice:
         say(f"engine {predictor.choice.in_words()}", err=True)
@@ -134,3 +138,4 @@ def _say_written(written: list[MaskWritten], together: list[Path], out: Path) ->
         say(f"  … and {len(written) - _LISTED} more in {out}")
     say_facts([("all images", ", ".join(map(str, together)))] if together else [])
     say_trust(written)
+    say_mended(written)

@@ -33,6 +33,7 @@ def report(
     group_by: options.GroupBy = None,
     ignore: options.Ignore = None,
     one_piece: options.OnePiece = None,
+    pieces_in: options.PiecesIn = options.PiecesInChoice.slices,
     flips: options.Flips = None,
     precision: options.Precision = options.PrecisionChoice.exact,
     memory: options.Memory = None,
@@ -63,7 +64,7 @@ def report(
     )
     given: Predictor | Path = answers
     if is_run(answers):
-        given = predictor_from(answers, precision=precision, regions=region, **network)
+        given = predictor_from(answers, precision=precision, pieces_in=pieces_in, regions=region, **network)
     else:
         must_stand_alone(f"{answers}, a folder of masks,", network, "is there already")
     found = course(given, data, asked, Destination(out, ctx.meta[COMMAND], overwrite))

@@ -11,7 +11,7 @@ from typing import Any
 from ushape import recipe
 from ushape.cardiac.frames import Voxel
 from ushape.checkpoint import ENSEMBLE, is_checkpoint
-from ushape.cli.options import EngineChoice, PrecisionChoice
+from ushape.cli.options import EngineChoice, PiecesInChoice, PrecisionChoice
 from ushape.device import choose_device, faster_precision
 from ushape.errors import OutputError, RecipeError
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
@@ -124,6 +124,7 @@ def predictor_from(
     engine: EngineChoice | None = None,
     regions: Sequence[str] | None = None,
     one_piece: str | None = None,
+    pieces_in: PiecesInChoice = PiecesInChoice.slices,
 ) -> Predictor:
     """A trained network, set as the flags say; fast is bfloat16 only where this machine computes that faster."""
     whole = None if one_piece is None else [name.strip() for name in one_piece.split(",") if name.strip()]
@@ -139,6 +140,7 @@ def predictor_from(
         engine=engine.value if engine else "torch",
         regions=declared_in(regions or ()),
         one_piece=[] if whole == ["none"] else whole,
+        pieces_in=pieces_in.value,
     )
 
 

@@ -34,6 +34,7 @@ def conditions_of(predictor: Predictor, **wanted: object) -> dict[str, Any]:
         "memory": predictor.memory_bytes,
         "tile": predictor.keep_px,
         "one_piece": [region.name for region in predictor.one_piece],
+        "pieces_in": predictor.pieces_in,
         **wanted,
         "ushape": __version__,
         "torch": torch.__version__,

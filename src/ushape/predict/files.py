@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from ushape.device import free_bytes
 from ushape.errors import ImageError
 from ushape.freed_memory import keeping_freed_memory
 from ushape.images.source import Page, open_image
@@ -24,6 +26,7 @@ from ushape.predict.maps import maps_of
 from ushape.predict.storage import Form, MaskFormat, form_of, suffix_for
 from ushape.predict.tiled import Predictor
 from ushape.predict.unfinished import Unfinished
+from ushape.predict.volume_pieces import VolumePieces, require_memory
 from ushape.predict.writing import MaskWritten, TileDone, Writing
 
 __all__ = ["Job", "MaskWritten", "TileDone"]
@@ -55,13 +58,17 @@ class Job:
         overwrite: bool = False,
         ledger: Ledger | None = None,
     ) -> None:
-        self.predictor, self.out, self.rule = predictor, out, predictor.trained.object_rule
+        self._whole = predictor.one_piece if predictor.pieces_in == "volumes" else ()
+        self.predictor = predictor.in_all_pieces() if self._whole else predictor
+        self.out, self.rule = out, predictor.trained.object_rule
         self.overlay, self.mask_format = overlay, mask_format
         self.maps = tuple(maps_of(self._labels, probability=probability, uncertainty=uncertainty))
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
         self._ledger, self._replaces = ledger, overwrite or (ledger is not None and ledger.resume)
+        regions = predictor.trained.regions if formats else ()
+        objects = self.rule is not None
         self.formats = Formats(
-            formats, self.files, out, self._labels, objects=self.rule is not None, overwrite=self._replaces
+            formats, self.files, out, self._labels, regions=regions, objects=objects, overwrite=self._replaces
         )
         self._check_images()
         made = {file[0].path: self._made_of(file) for file in self.files}
@@ -128,12 +135,16 @@ class Job:
         def answer_for(page: Page) -> Answer:
             return kept.get(page) or Computed(self.predictor, open_image(page.path, page.index))
 
-        path = file[0].path
+        path, mended = file[0].path, None
+        if self._whole:
+            require_memory(file, self._labels.classes, free_bytes(torch.device("cpu")))
+            mended = VolumePieces(answer_for, file, self._whole)
         writing = Writing(
             self.predictor, self._form[path], self.paths, self.maps, self.formats, self.overlay, self._replaces
         )
-        yield from writing.events(file, answer_for)
-        return MaskWritten(file[0], tuple(self._made_of(file)), writing.expected_dice, tuple(writing.damage))
+        yield from writing.events(file, mended or answer_for)
+        made, told = tuple(self._made_of(file)), tuple(mended.told) if mended else ()
+        return MaskWritten(file[0], made, writing.expected_dice, tuple(writing.damage), mended=told)
 
     def _unfinished(self, page: Page, file: list[Page]) -> Unfinished | None:
         """Where a page's blocks are kept until its files are complete; None where it is computed in one go."""
@@ -142,7 +153,7 @@ class Job:
         several = len(self.predictor.blocks(open_image(page.path, page.index).shape)) > 1
         if not (several or len(file) > 1 or self.formats.together):
             return None
-        wanted = bool(self.maps or self.rule or self.formats.names or self.predictor.one_piece)
+        wanted = bool(self.maps or self.rule or self.formats.names or self.predictor.one_piece or self._whole)
         unfinished = Unfinished(self._ledger.place_of(page), self.predictor, page, probability=wanted)
         if self._ledger.resume and unfinished.made_by() == self._ledger.made_by:
             unfinished.drop_torn()
@@ -185,4 +196,5 @@ class Job:
 def _told(page: Page, noted: Mapping[str, Any]) -> MaskWritten:
     """What the ledger has of an image."""
     expected = {name: math.nan if dice is None else dice for name, dice in noted["expected_dice"].items()}
-    return MaskWritten(page, tuple(map(Path, noted["files"])), expected, tuple(noted["damage"]), before=True)
+    damage, mended = tuple(noted["damage"]), tuple(noted.get("mended", ()))
+    return MaskWritten(page, tuple(map(Path, noted["files"])), expected, damage, before=True, mended=mended)

@@ -42,6 +42,9 @@ from ushape.recipe import merged
 from ushape.regions import Declared, Region
 from ushape.settings import require_known
 
+PiecesIn = Literal["slices", "volumes"]
+"""Of what a region is to be one piece."""
+
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
 _MEASURED_SIDE = 512  # of the tile by which engines are compared
@@ -77,6 +80,8 @@ class Predictor:
     regions: declared beside those of the recipe, or in place of those of the same name.
     one_piece: names of regions of which each image keeps the largest piece alone (predict/pieces.py), those of the
     recipe where left out. An image's answer is then held in memory whole before its first tile is given.
+    pieces_in: "volumes": whoever has the slices of a volume keeps the largest piece of all of it instead
+    (predict/volume_pieces.py).
 
     The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
     several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
@@ -94,6 +99,7 @@ class Predictor:
         engine: EngineName | Literal["auto"] | None = None,
         regions: Declared | None = None,
         one_piece: Sequence[str] | None = None,
+        pieces_in: PiecesIn = "slices",
     ) -> None:
         ensemble = trained if isinstance(trained, Ensemble) else Ensemble((trained,), trained)
         self.trained, self.members = ensemble.trained, ensemble.members
@@ -102,6 +108,7 @@ class Predictor:
         self.precision, self.memory_bytes, self.keep_px = precision, memory_bytes, keep_px
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
         self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
+        self.pieces_in = pieces_in
         self.footprints = [self.trained.model.footprint] * 2
         self.choice: Choice | None = None
         if engine == "auto":
@@ -116,6 +123,12 @@ class Predictor:
         other = copy(self)
         other.one_piece, other.keep_px = (), keep_px
         other._strategy = self._strategy_for(keep_px)
+        return other
+
+    def in_all_pieces(self) -> Self:
+        """The same, whose regions keep all their pieces."""
+        other = copy(self)
+        other.one_piece = ()
         return other
 
     def goes_by_rows(self, source: ImageSource) -> bool:

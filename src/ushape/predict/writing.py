@@ -46,7 +46,8 @@ class MaskWritten:
 
     expected_dice: of each page by its name, from the network's own probabilities (metrics/trust.py); NaN where a mask
     has no foreground. damage: what of the image could not be read, so that nothing is known of the mask there.
-    before: whether it was complete before, and this prediction went on from there.
+    before: whether it was complete before, and this prediction went on from there. mended: what it changed that regions
+    are in one piece through a volume.
     """
 
     page: Page
@@ -54,12 +55,14 @@ class MaskWritten:
     expected_dice: Mapping[str, float]
     damage: tuple[str, ...] = ()
     before: bool = False
+    mended: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a Dice that is not defined is None."""
         expected = {name: None if math.isnan(dice) else dice for name, dice in self.expected_dice.items()}
         files = [str(path) for path in self.paths]
-        return {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": [*self.damage]}
+        told = {"damage": [*self.damage], "mended": [*self.mended]}
+        return {"image": str(self.page.path), "files": files, "expected_dice": expected, **told}
 
 
 OpenMask = Callable[[DTypeLike], Sink]

@@ -29,6 +29,7 @@ from ushape.report.markup import escaped
 from ushape.report.page import Page, Picture, write
 
 _MOST_IN_A_CHART = 6
+_MENDED_SAID = 4
 
 
 class CineReport:
@@ -51,9 +52,13 @@ class CineReport:
         write_cine_heart(self.out / self._pages[patient], heart, self.command)
         self._figures.append(CineFigures.of(heart))
 
-    def finish(self, facts: Iterable[tuple[str, str]], notes: Iterable[str] = ()) -> tuple[CineResults, list[Path]]:
-        """Write the tables and the page of the study, the last; the figures and the files."""
-        results = CineResults(tuple(self._figures), tuple(self._empty))
+    def finish(
+        self, facts: Iterable[tuple[str, str]], notes: Iterable[str] = (), mended: Iterable[str] = ()
+    ) -> tuple[CineResults, list[Path]]:
+        """Write the tables and the page of the study, the last; the figures and the files. mended: what of the masks
+        was, a sentence each.
+        """
+        results = CineResults(tuple(self._figures), tuple(self._empty), tuple(mended))
         paths = results.write(self.out)
         page = Page(
             title="Left ventricle, by the network alone",
@@ -177,5 +182,9 @@ def _notes(results: CineResults) -> Iterator[str]:
             f"The files of {counted(len(unit_cubes), 'patient')} say that voxels are cubes of exactly 1 mm, which is "
             f"what headers say that have lost their size: {listed(unit_cubes)}. Check it, or give it with --spacing."
         )
+    if results.mended:
+        some = "; ".join(results.mended[:_MENDED_SAID])
+        more = f"; and {len(results.mended) - _MENDED_SAID} more" if len(results.mended) > _MENDED_SAID else ""
+        yield f"Regions were put in one piece through each volume, which changed masks (results.json): {some}{more}."
     if results.empty:
         yield f"The network finds no cavity in {listed(results.empty)}."

@@ -18,7 +18,7 @@ from ushape.cardiac.study import CardiacStudy
 from ushape.data.folder import has_masks
 from ushape.errors import DataError, ImageError, RecipeError
 from ushape.images.source import Page
-from ushape.predict.files import Job, TileDone
+from ushape.predict.files import Job, MaskWritten
 from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
 from ushape.regions import Declared
@@ -119,8 +119,11 @@ class Alone:
     def events(self, answers: str) -> Iterator[Progress]:
         """answers: what they are, in words."""
         seen = 0
+        mended: list[str] = []
         for event in self._job.events():
-            if isinstance(event, TileDone):
+            if isinstance(event, MaskWritten):
+                mended += event.mended
+            else:
                 yield _SHARE_OF_PREDICTION * (seen + event.done / event.total) / self._count, event.page.name
                 seen += event.done == event.total
         for number, (patient, heart) in enumerate(zip(self._patients, self._study.hearts(), strict=True), start=1):
@@ -134,7 +137,7 @@ class Alone:
             ("manual", "none"),
             *self._study.facts(),
         ]
-        self.results, self.paths = self._pages.finish(facts, self._study.notes())
+        self.results, self.paths = self._pages.finish(facts, self._study.notes(), mended)
 
 
 def course(answers: Predictor | Path, places: Sequence[Path], asked: Asked, to: Destination) -> AgainstManual | Alone:
