@@ -58,6 +58,7 @@ def test_gaps_pieces_bare_cavities_and_jumps_are_told_by_slice(tube: Phantom) ->
         "The endocardium of slices 7 and 8 have no pixel in common.",
         "The epicardium is in several pieces in slice 6.",
         "The epicardium of slices 7 and 8 have no pixel in common.",
+        "The epicardium has 193 pixels in slice 5, but 437 and 438 in its neighbours.",
     ]
     spoilt.epicardium[3] = spoilt.endocardium[3] = False
     assert "No cavity in slices 3, 4, between slices that have it." in inconsistencies(spoilt)
@@ -76,3 +77,16 @@ def test_where_the_cavity_ends_is_told(tube: Phantom) -> None:
     predicted.endocardium[:] = False
     assert reach(predicted, manual) == ["Only one of the two readers sees a cavity."]
     assert reach(predicted, predicted) == []
+
+
+def test_an_area_that_jumps_is_told_and_one_that_shrinks_is_not(tube) -> None:
+    ventricle = tube(10, 16, slices=5)
+    y, x = np.ogrid[:81, :81]
+    assert not any("neighbours" in words for words in inconsistencies(ventricle))
+    ventricle.endocardium[2] = np.hypot(y - 40, x - 40) < 5
+    small, usual = int(ventricle.endocardium[2].sum()), int(ventricle.endocardium[1].sum())
+    told = f"The endocardium has {small} pixels in slice 3, but {usual} and {usual} in its neighbours."
+    assert inconsistencies(ventricle) == [told]
+    for number, radius in enumerate((10, 9, 8, 5, 2)):
+        ventricle.endocardium[number] = np.hypot(y - 40, x - 40) < radius
+    assert inconsistencies(ventricle) == []

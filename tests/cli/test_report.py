@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from cine_files import beating, cine_series
+from dicom_files import IDENTIFIERS
+from level_network import write_level_network
+
 REGIONS = ("--region", "endocardium=3", "--region", "epicardium=2,3")
 
 
@@ -116,3 +120,16 @@ def test_what_cannot_be_reported_is_refused(ushape, hearts, tmp_path, words, sai
     assert result.exit_code == 2
     assert said in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cine_series_becomes_a_report_in_one_command(ushape, tmp_path):
+    series = cine_series(tmp_path / "in" / "heart", beating())
+    network, out = write_level_network(tmp_path / "heart.safetensors"), tmp_path / "out"
+    result = ushape("report", "--cardiac", network, series, "--out", out, "--one-piece", "endocardium,epicardium")
+    assert result.exit_code == 0, result.stderr
+    for said in ("heart", "ejection fraction", "No manual masks were given", "not a medical device", "volumes.csv"):
+        assert said in result.stdout
+    assert [word for word in IDENTIFIERS if word in result.stdout + result.stderr] == []
+    assert "--one-piece endocardium,epicardium" in (out / "index.html").read_text(encoding="utf-8")
+    again = ushape("report", "--cardiac", network, series, "--out", out, "--json", "--overwrite")
+    assert json.loads(again.stdout)["results"]["patients"][0]["frames"]["ES"] == "heart, time 6"

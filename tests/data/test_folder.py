@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 
-from ushape.data.folder import Survey, survey
+from ushape.data.folder import Survey, has_masks, survey
 from ushape.errors import DataError
 from ushape.images.source import open_image
 
@@ -339,3 +339,14 @@ def test_the_summary_knows_stacks_and_the_size_of_a_pixel(folder) -> None:
     lines = dict(survey(folder.root).summary())
     assert lines["images"] == "4 annotated, pages of 1 file"
     assert lines["pixel size"] == "0.5 x 0.25 µm"
+
+
+def test_whether_a_folder_has_masks_is_told_from_its_names(folder, tmp_path) -> None:
+    assert not has_masks(folder.root / "nowhere")
+    folder.image("a.png")
+    assert not has_masks(folder.root) and not has_masks(folder.root / "images")
+    folder.pair("b")
+    assert has_masks(folder.root) and not has_masks(folder.root / "images")
+    store = tmp_path / "store.zarr"
+    zarr.create_array(store, shape=(8, 8), dtype="u1")
+    assert not has_masks(store)

@@ -226,7 +226,7 @@ def test_each_page_has_the_dice_to_be_expected_of_it(make_trained: MakeTrained, 
         assert dice == pytest.approx(ExpectedDice.of(*predictor.whole(source)).dice)
     assert written["s"].to_dict()["expected_dice"] == written["s"].expected_dice
     nothing = MaskWritten(written["a"].page, (), {"a": math.nan})
-    about = {"image": str(images / "a.png"), "files": [], "expected_dice": {"a": None}, "damage": []}
+    about = {"image": str(images / "a.png"), "files": [], "expected_dice": {"a": None}, "damage": [], "mended": []}
     assert nothing.to_dict() == about
 
 

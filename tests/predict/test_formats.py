@@ -17,9 +17,12 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from cine_files import beating, cine_series
+from level_network import level_network
 from ushape.checkpoint import Trained
 from ushape.errors import ImageError, OutputError, RecipeError
 from ushape.geometry.tiles import Window
+from ushape.images.dicom import slice_name
 from ushape.images.source import from_array, open_image, read_mask
 from ushape.labels import Labels
 from ushape.object_rule import ObjectRule
@@ -430,3 +433,43 @@ def test_slices_of_several_sizes_make_no_stack_of_the_em_challenge(cells: Predic
     with pytest.raises(ImageError, match=r"^t: its shape is \(20, 28\), that of the first slice \(33, 28\)"):
         run(cells, images, tmp_path / "m", "isbi2012")
     assert names(tmp_path / "m") == ["a.tif", "s.tif", "t.tif"]
+
+
+def test_contours_of_a_volumes_regions_are_those_of_its_masks(tmp_path: Path) -> None:
+    classes = beating((10.2, 7.0))
+    folder, out = cine_series(tmp_path / "in" / "heart", classes), tmp_path / "out"
+    job = Job(Predictor(level_network()), find_images([str(folder)]), out, formats=("contours", "sunnybrook"))
+    written = [event for event in job.events() if isinstance(event, MaskWritten)]
+    assert {path.name for path in written[0].paths} == {"heart.nii.gz", "heart_contours.json", "heart_contours"}
+    about = json.loads((out / "heart_contours.json").read_text(encoding="utf-8"))
+    assert len(about["pages"]) == 8
+    for page, mask in zip(about["pages"], classes.reshape(-1, 48, 48), strict=True):
+        areas = {one["region"]: one["area_px"] for one in page["contours"]}
+        assert areas["endocardium"] == pytest.approx((mask == 3).sum(), rel=0.06)
+        assert areas["epicardium"] == pytest.approx((mask >= 2).sum(), rel=0.06)
+        assert all("patient_mm" in one["outer"] for one in page["contours"])
+    texts = sorted((out / "heart_contours").iterdir())
+    assert len(texts) == 16
+    (out / "heart_contours").rename(tmp_path / "in" / "contours")
+    inner = [tmp_path / "in" / "contours" / f"{slice_name(folder, k)}-icontour-auto.txt" for k in range(8)]
+    assert all(
+        (read_mask(path) == (mask == 3)).all() for path, mask in zip(inner, classes.reshape(-1, 48, 48), strict=True)
+    )
+    with pytest.raises(OutputError, match="already holds 2 of these results"):
+        Job(Predictor(level_network()), find_images([str(folder)]), out, formats=("contours", "sunnybrook"))
+
+
+def test_contours_need_regions_of_classes(images: Path, make_trained: MakeTrained, tmp_path: Path) -> None:
+    def job(trained: Trained, name: str) -> Job:
+        return Job(Predictor(trained), find_images([str(images / "a.png")]), tmp_path / "out", formats=(name,))
+
+    objects = make_trained(object_rule=ObjectRule())
+    for name in ("contours", "sunnybrook"):
+        with pytest.raises(
+            RecipeError, match=f"The format {name} draws regions of classes, and this network tells obj"
+        ):
+            job(objects, name)
+    with pytest.raises(RecipeError, match="takes the regions endocardium and epicardium, and there are axon, myelin 2"):
+        job(make_trained(labels=THREE), "sunnybrook")
+    list(job(make_trained(), "sunnybrook").events())  # of one class, the cavity
+    assert [path.name for path in (tmp_path / "out" / "a_contours").iterdir()] == ["a-icontour-auto.txt"]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skimage import measure
 
 from ushape.errors import RecipeError
-from ushape.predict.pieces import in_one_piece, require_nested
+from ushape.predict.pieces import changes, in_one_piece, require_nested
 from ushape.regions import Region
 
 ENDO, EPI, RIGHT = Region("endocardium", (3,)), Region("epicardium", (2, 3)), Region("right ventricle", (1,))
@@ -98,3 +98,17 @@ def test_regions_that_cannot_both_be_whole_are_refused() -> None:
     with pytest.raises(RecipeError, match="The region all is made of a, b alone"):
         require_nested([Region("a", (1,)), Region("b", (2,)), Region("all", (1, 2))])
     require_nested([ENDO, EPI, RIGHT, Region("heart", (1, 2, 3, 4))])
+
+
+def test_changes_count_what_mending_did() -> None:
+    before = np.zeros((3, 4, 6), dtype=np.uint8)
+    before[0:2, :3, :3], before[0, 1, 1] = 2, 3
+    before[2, 0, 5], before[1, 3, 4:6], before[1, 1, 1] = 2, 2, 0
+    after = in_one_piece(before, [EPI])
+    (found,) = changes(before, after, [ENDO, EPI, RIGHT])
+    assert (found.region, found.pieces, found.lost, found.gained, found.slices) == ("epicardium", 2, 3, 0, (1, 2))
+    hole = heart()
+    hole[12, 22] = 0
+    (found,) = changes(hole[None], in_one_piece(hole, [EPI])[None], [EPI])
+    assert found.in_words() == "epicardium: 1 pixel more"
+    assert changes(before, before, [ENDO, EPI]) == []

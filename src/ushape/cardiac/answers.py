@@ -1,18 +1,21 @@
-"""What a study holds against the manual masks: a network's answers, or masks that are there already."""
+"""Class maps for the slices of a frame: a network's answers, or masks that are there already."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ushape.cardiac.frames import Frame
 from ushape.data.pair import Pair, listed
 from ushape.errors import DataError, ImageError
 from ushape.images.source import Page, open_image, read_mask
 from ushape.labels import IGNORED, Labels
+from ushape.predict.pieces import in_one_piece
 from ushape.predict.sources import find_images
 from ushape.predict.tiled import Predictor
 
@@ -28,12 +31,17 @@ class Answers(Protocol):
     def classes(self, pair: Pair) -> NDArray[np.uint8]:
         """(H, W) of an image."""
 
+    def whole(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(S, H, W) of all slices of a frame → what is made of them as a volume."""
+
 
 class NetworkAnswers:
     """A network's, found when they are asked for."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.predictor, self.labels = predictor, predictor.trained.labels
+        self._whole = predictor.one_piece if predictor.pieces_in == "volumes" else ()
+        self.predictor = predictor.in_all_pieces() if self._whole else predictor
+        self.labels = predictor.trained.labels
 
     def check(self, pairs: Sequence[Pair]) -> None:
         faults = []
@@ -52,13 +60,20 @@ class NetworkAnswers:
             classes[tile.window.slices] = tile.classes
         return classes
 
+    def whole(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return in_one_piece(classes, self._whole) if self._whole else classes
+
 
 class MaskAnswers:
     """Those in a folder of masks, under the names of the images and with the values of the manual masks."""
 
     def __init__(self, folder: Path, labels: Labels) -> None:
         self.folder, self.labels = folder, labels
-        self._pages = {page.name: page for page in find_images([str(folder)])}
+
+    @cached_property
+    def _pages(self) -> dict[str, Page]:
+        """Every mask by its name, as the folder is when the first one is asked for."""
+        return {page.name: page for page in find_images([str(self.folder)])}
 
     def check(self, pairs: Sequence[Pair]) -> None:
         missing = [pair.name for pair in pairs if pair.name not in self._pages]
@@ -90,3 +105,15 @@ class MaskAnswers:
                 "Save both with the same values."
             )
         return classes
+
+    def whole(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return classes
+
+
+def stacked(frame: Frame, read: Callable[[Pair], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """(S, H, W): the class maps of a frame's slices; DataError where these differ in size."""
+    slices = [read(pair) for pair in frame.pairs]
+    if len({one.shape for one in slices}) > 1:
+        sizes = ", ".join(sorted({f"{one.shape[0]} x {one.shape[1]}" for one in slices}))
+        raise DataError(f"The slices of {frame.name} differ in size: {sizes} pixels. A stack has slices of one size.")
+    return np.stack(slices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from statistics import median
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +15,9 @@ from ushape.cardiac.ventricle import Ventricle
 
 Level = Literal["base", "mid", "apex"]
 LEVELS: tuple[Level, ...] = get_args(Level)
+
+LARGEST_JUMP = 0.2
+"""Of the largest area of a region: a slice that departs by more from both neighbours may stand apart from them."""
 
 RULE = (
     "Base, mid and apex are the thirds of the slices from the first to the last that shows the manual ventricle, the "
@@ -26,6 +30,11 @@ def base_is_last(ventricle: Ventricle) -> bool:
     areas = ventricle.outer.sum(axis=(1, 2))[ventricle.present]
     half = len(areas) // 2
     return half > 0 and float(areas[-half:].mean()) > float(areas[:half].mean())
+
+
+def seen_from_base(ventricle: Ventricle, along_stack: bool | None) -> bool | None:
+    """Whether slices are seen from the base. along_stack: whether who looks at them looks the way that they go on."""
+    return None if along_stack is None else along_stack != base_is_last(ventricle)
 
 
 def levels(ventricle: Ventricle) -> list[Level | None]:
@@ -57,6 +66,7 @@ def inconsistencies(ventricle: Ventricle) -> list[str]:
         torn = [n for n, one in enumerate(mask) if ndimage.label(one)[1] > 1]
         found += [f"The {name} is in several pieces in {_slices(torn)}."] if torn else []
         found += [f"The {name} of slices {a + 1} and {b + 1} have no pixel in common." for a, b in _apart(mask)]
+        found += _jumps(name, mask)
     return found
 
 
@@ -89,6 +99,15 @@ def _apart(mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     for above, below in pairwise(range(len(mask))):
         if mask[above].any() and mask[below].any() and not (mask[above] & mask[below]).any():
             yield above, below
+
+
+def _jumps(name: str, mask: NDArray[np.bool_]) -> Iterator[str]:
+    """Slices whose area departs from both neighbours', and by more than these do from each other."""
+    areas = mask.sum(axis=(1, 2)).tolist()
+    for number, (before, area, after) in enumerate(zip(areas, areas[1:], areas[2:], strict=False), start=2):
+        apart = abs(area - median((before, area, after)))
+        if min(before, area, after) > 0 and apart > max(LARGEST_JUMP * max(areas), abs(before - after)):
+            yield f"The {name} has {area} pixels in slice {number}, but {before} and {after} in its neighbours."
 
 
 def _slices(numbers: Sequence[int] | NDArray[np.intp]) -> str:

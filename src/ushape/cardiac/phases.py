@@ -13,8 +13,9 @@ from ushape.cardiac.frames import Frame, Patient
 Phase = Literal["ED", "ES"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
-BY_VOLUME = "the larger and the smaller manual cavity"
-"""The rule where neither names nor files say which frame is which."""
+Reader = Literal["manual", "predicted"]
+"""Whose masks they are."""
+
 
 _WORDS: dict[Phase, re.Pattern[str]] = {
     "ED": re.compile(r"(?<![a-z])(?:ed|(?:end[\s_\-]?)?diastole)(?![a-z])", re.IGNORECASE),
@@ -38,10 +39,15 @@ class Phases:
         return [(phase, frame) for phase, frame in both if frame is not None]
 
 
-def phases_of(patient: Patient, volumes: Sequence[float], root: Path) -> Phases:
-    """By the names of the frames; by ACDC's Info.cfg beside the images or below `root`; else by the manual cavities.
+def by_volume(reader: Reader) -> str:
+    """The rule where neither names nor files say which frame is which."""
+    return f"the larger and the smaller {reader} cavity"
 
-    volumes: of the cavity in each frame, in any unit.
+
+def phases_of(patient: Patient, volumes: Sequence[float], root: Path, reader: Reader = "manual") -> Phases:
+    """By the names of the frames; by ACDC's Info.cfg beside the images or below `root`; else by the cavities.
+
+    volumes: of the cavity in each frame, as the reader drew it, in any unit.
     """
     frames = patient.frames
     named = {phase: [f for f in frames if _WORDS[phase].search(f.name)] for phase in PHASES}
@@ -57,7 +63,7 @@ def phases_of(patient: Patient, volumes: Sequence[float], root: Path) -> Phases:
     ranked = sorted(zip(volumes, range(len(frames)), strict=True))
     largest, smallest = frames[ranked[-1][1]], frames[ranked[0][1]]
     of = "" if len(frames) == 2 else f" of {len(frames)} frames"
-    return Phases(largest, smallest, f"{BY_VOLUME}{of}")
+    return Phases(largest, smallest, f"{by_volume(reader)}{of}")
 
 
 def _numbers(patient: Patient, root: Path) -> dict[Phase, int]:

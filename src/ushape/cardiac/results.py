@@ -129,8 +129,8 @@ class Results:
     def write(self, folder: Path) -> list[Path]:
         """results.json, patients.csv and contours.csv, each complete or not there; their paths."""
         paths = [folder / name for name in ("patients.csv", "contours.csv", "results.json")]
-        write_whole(paths[0], _table(_patient_row(patient) for patient in self.patients))
-        write_whole(paths[1], _table(_contour_row(p, *each) for p in self.patients for each in p.slices))
+        write_whole(paths[0], csv_text(_patient_row(patient) for patient in self.patients))
+        write_whole(paths[1], csv_text(_contour_row(p, *each) for p in self.patients for each in p.slices))
         write_whole(paths[2], json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
         return paths
 
@@ -167,7 +167,7 @@ def _contour_row(patient: PatientFigures, phase: Phase, scores: SliceScores) -> 
     return row
 
 
-def _table(rows: Iterable[dict[str, object]]) -> str:
+def csv_text(rows: Iterable[dict[str, object]]) -> str:
     """CSV with the first row's names; what is not defined is empty."""
     text = io.StringIO()
     every = list(rows)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ushape.cardiac.answers import Answers, MaskAnswers, NetworkAnswers
+from ushape.cardiac.answers import Answers, MaskAnswers, NetworkAnswers, stacked
 from ushape.cardiac.contours import SliceScores, VolumeScores, slice_scores, volume_scores
 from ushape.cardiac.frames import Frame, Patient, Voxel, patients_of
 from ushape.cardiac.indices import Indices
-from ushape.cardiac.levels import Level, base_is_last, inconsistencies, levels, reach
+from ushape.cardiac.levels import Level, base_is_last, inconsistencies, levels, reach, seen_from_base
 from ushape.cardiac.phases import Phase, Phases, phases_of
 from ushape.cardiac.ventricle import Anatomy, Ventricle
 from ushape.cardiac.wall import SEGMENTS, septum_degrees, thickness
 from ushape.data.annotation import annotate, read_classes
 from ushape.data.folder import survey
 from ushape.data.pair import Pair
-from ushape.errors import DataError
 from ushape.images.source import open_image
-from ushape.labels import IGNORED, Labels
+from ushape.labels import IGNORED
 from ushape.predict.tiled import Predictor
-from ushape.regions import Declared, Region, region_facts, regions_of
+from ushape.regions import Declared, region_facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +103,8 @@ class CardiacStudy:
             NetworkAnswers(answers) if isinstance(answers, Predictor) else MaskAnswers(answers, theirs)
         )
         declared = {**(answers.trained.recipe.regions if isinstance(answers, Predictor) else {}), **(regions or {})}
-        self.anatomy = _anatomy(declared, theirs)
-        self._answered = _anatomy(declared, self._answers.labels)
+        self.anatomy = Anatomy.declared(declared, theirs)
+        self._answered = Anatomy.declared(declared, self._answers.labels)
         self._declared = declared
         self._answers.check(found.pairs)
         self.patients = patients_of(found.pairs, grouped=bool(group_by), frames=frames, voxel_mm=voxel_mm)
@@ -113,8 +112,7 @@ class CardiacStudy:
     def facts(self) -> list[tuple[str, str]]:
         """What is taken for what, as (label, text) lines."""
         labels = self._annotation.labels
-        regions = (self.anatomy.endocardium, self.anatomy.epicardium, self.anatomy.right_ventricle)
-        return region_facts([region for region in regions if region is not None], labels)
+        return region_facts(self.anatomy.regions, labels)
 
     def notes(self) -> list[str]:
         """What was not said, and is taken for granted."""
@@ -125,7 +123,7 @@ class CardiacStudy:
     def hearts(self) -> Iterator[Heart | None]:
         """One for each patient, in the order of `patients`; None for one in whose masks no ventricle is drawn."""
         for patient in self.patients:
-            manual = {frame.name: self._ventricle(frame, self._manual, self.anatomy) for frame in patient.frames}
+            manual = {frame.name: self._by_hand(frame) for frame in patient.frames}
             if not any(ventricle.endocardium.any() for ventricle in manual.values()):
                 yield None
                 continue
@@ -138,7 +136,8 @@ class CardiacStudy:
         by_hand, by_machine = (
             Indices.of(*(sides[phase][side] if phase in sides else None for phase in ("ED", "ES"))) for side in (0, 1)
         )
-        from_base = _seen_from_base(phases.items()[0][1], manual)
+        first = phases.items()[0][1]
+        from_base = seen_from_base(manual[first.name], first.along_stack)
         septum, walls = None, ([math.nan] * SEGMENTS, [math.nan] * SEGMENTS)
         if readings[0].phase == "ED":
             manual_at_end, predicted_at_end = sides["ED"]
@@ -148,7 +147,7 @@ class CardiacStudy:
         return Heart(patient.name, phases.rule, tuple(readings), by_hand, by_machine, septum, from_base, walls)
 
     def _reading(self, phase: Phase, frame: Frame, manual: Ventricle) -> Reading:
-        predicted = self._ventricle(frame, self._predicted, self._answered)
+        predicted = self._by_answers(frame)
         pixels = [open_image(pair.image.path, pair.image.index).read() for pair in frame.pairs]
         if base_is_last(manual):
             manual, predicted, pixels = manual.upside_down(), predicted.upside_down(), pixels[::-1]
@@ -166,34 +165,17 @@ class CardiacStudy:
             oddities=(*reach(predicted, manual), *told),
         )
 
-    def _ventricle(self, frame: Frame, read: Callable[[Pair], NDArray[np.uint8]], anatomy: Anatomy) -> Ventricle:
-        slices = [read(pair) for pair in frame.pairs]
-        if len({one.shape for one in slices}) > 1:
-            sizes = ", ".join(sorted({f"{one.shape[0]} x {one.shape[1]}" for one in slices}))
-            raise DataError(
-                f"The slices of {frame.name} differ in size: {sizes} pixels. A stack has slices of one size."
-            )
-        return Ventricle.of(np.stack(slices), anatomy, frame.voxel_mm)
-
     def _manual(self, pair: Pair) -> NDArray[np.uint8]:
         return read_classes(pair, self._annotation)
 
-    def _predicted(self, pair: Pair) -> NDArray[np.uint8]:
+    def _by_hand(self, frame: Frame) -> Ventricle:
+        return Ventricle.of(stacked(frame, self._manual), self.anatomy, frame.voxel_mm)
+
+    def _by_answers(self, frame: Frame) -> Ventricle:
         """What the manual masks say nothing of counts for neither."""
-        classes = self._answers.classes(pair).copy()
-        classes[self._manual(pair) == IGNORED] = IGNORED
-        return classes
-
-
-def _seen_from_base(frame: Frame, manual: dict[str, Ventricle]) -> bool | None:
-    return None if frame.along_stack is None else frame.along_stack != base_is_last(manual[frame.name])
-
-
-def _anatomy(declared: Declared, labels: Labels) -> Anatomy:
-    """Of the regions; where none is declared, the one foreground class that there is is the cavity."""
-    if not declared and labels.classes == 2:
-        return Anatomy(Region("endocardium", (1,)))
-    return Anatomy.of(regions_of(declared, labels))
+        classes = self._answers.whole(stacked(frame, self._answers.classes)).copy()
+        classes[stacked(frame, self._manual) == IGNORED] = IGNORED
+        return Ventricle.of(classes, self._answered, frame.voxel_mm)
 
 
 def _named(manual: Ventricle, predicted: Ventricle) -> list[tuple[str, Ventricle]]:

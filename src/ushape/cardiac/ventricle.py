@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ushape.errors import RecipeError
-from ushape.regions import Region
+from ushape.labels import Labels
+from ushape.regions import Declared, Region, regions_of
 
 DENSITY_G_PER_ML = 1.05
 """Of myocardium, by which volumes become masses (Schulz-Menger et al. 2013, JCMR 15:35)."""
@@ -43,6 +44,19 @@ class Anatomy:
                 "declare it with the classes of both."
             )
         return anatomy
+
+    @staticmethod
+    def declared(declared: Declared, labels: Labels) -> Anatomy:
+        """Of regions that are declared; where none is, the one foreground class that there is is the cavity."""
+        if not declared and labels.classes == 2:
+            return Anatomy(Region("endocardium", (1,)))
+        return Anatomy.of(regions_of(declared, labels))
+
+    @property
+    def regions(self) -> list[Region]:
+        """Those that there are."""
+        every = (self.endocardium, self.epicardium, self.right_ventricle)
+        return [region for region in every if region is not None]
 
 
 @dataclass(frozen=True, eq=False)

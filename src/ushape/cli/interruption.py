@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -31,3 +33,17 @@ class Interruption:
             raise KeyboardInterrupt
         self.requested = True
         os.write(2, _ACKNOWLEDGEMENT)  # Python's own stderr may be in the middle of a line, and cannot be re-entered
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """A context in which the signal of a batch system ends the work as Ctrl-C does."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -28,6 +28,11 @@ class EngineChoice(StrEnum):
     openvino = "openvino"
 
 
+class PiecesInChoice(StrEnum):
+    slices = "slices"
+    volumes = "volumes"
+
+
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of images and masks; `ushape check` explains it.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `ushape train` wrote, or a file in it.")]
 Minutes = Annotated[float | None, typer.Option(help=f"Of training; {DEFAULT_MINUTES:g} where no budget is given.")]
@@ -76,6 +81,28 @@ RegionChoice = Annotated[
 OnePiece = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Regions of which the largest piece is kept, its holes filled; or none."),
+]
+PiecesIn = Annotated[
+    PiecesInChoice, typer.Option("--pieces-in", help="What --one-piece is of: each slice, or a volume as a whole.")
+]
+Cardiac = Annotated[
+    bool, typer.Option("--cardiac", help="Of the left ventricle: volumes, ejection fraction, contours, walls.")
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of each slice, where single images are numbered through: 20 for Sunnybrook."),
+]
+VoxelSize = Annotated[
+    str | None,
+    typer.Option(metavar="Z,Y,X", help="Millimetres from slice to slice and of a pixel, where files do not say."),
+]
+ReportFolder = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pages and tables.")]
+RunOrMasks = Annotated[
+    Path, typer.Argument(metavar="RUN_OR_MASKS", help="What `ushape train` wrote, or a folder of masks.")
+]
+DataOrImages = Annotated[
+    list[Path],
+    typer.Argument(metavar="DATA_OR_IMAGES...", help="A folder of images and masks; or images alone, such as series."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on the standard output, for programs.")]

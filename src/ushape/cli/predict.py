@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ushape.cli.bar import Bar
+from ushape.cli import COMMAND
 from ushape.cli.options import (
     Device,
     Engine,
@@ -16,19 +16,23 @@ from ushape.cli.options import (
     Memory,
     OnePiece,
     Overwrite,
+    PiecesIn,
+    PiecesInChoice,
     Precision,
     PrecisionChoice,
     RunFolder,
     Tile,
 )
+from ushape.cli.prediction import follow
 from ushape.cli.settings import predictor_from
-from ushape.cli.tables import say_proof, say_trust
+from ushape.cli.tables import say_mended, say_proof, say_trust
 from ushape.cli.text import say, say_facts, say_json
-from ushape.data.pair import counted
-from ushape.errors import RecipeError, UshapeError
+from ushape.errors import RecipeError
 from ushape.images.source import open_image
-from ushape.predict.files import Job, MaskWritten, TileDone
+from ushape.predict.conditions import conditions_of
+from ushape.predict.files import Job, MaskWritten
 from ushape.predict.formats import ABOUT, formats_named
+from ushape.predict.ledger import Ledger
 from ushape.predict.proof import prove as proving
 from ushape.predict.sources import find_images
 from ushape.predict.storage import mask_format_named
@@ -37,6 +41,7 @@ _LISTED = 20  # results, by name; of more, only how many
 
 
 def predict(
+    ctx: typer.Context,
     run: RunFolder,
     images: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Folders, files, stacks, or patterns.")],
     out: Annotated[Path | None, typer.Option(metavar="MASKS", help="Folder for the masks.")] = None,
@@ -52,6 +57,7 @@ def predict(
         typer.Option(metavar="NAMES", help=f"Also what others read: {', '.join(ABOUT)}; several with commas."),
     ] = None,
     one_piece: OnePiece = None,
+    pieces_in: PiecesIn = PiecesInChoice.slices,
     mask_format: Annotated[
         str, typer.Option(metavar="KIND", help="Files of masks: auto (by the image), tiff, ome-tiff or ome-zarr.")
     ] = "auto",
@@ -62,6 +68,7 @@ def predict(
     device: Device = None,
     engine: Engine = None,
     overwrite: Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted prediction left.")] = False,
     prove: Annotated[bool, typer.Option("--prove", help="Show that the tile size does not change the answer.")] = False,
     json: Json = False,
 ) -> None:
@@ -82,6 +89,7 @@ def predict(
         device=device,
         engine=engine,
         one_piece=one_piece,
+        pieces_in=pieces_in,
     )
     if predictor.choice:
         say(f"engine {predictor.choice.in_words()}", err=True)
@@ -97,19 +105,21 @@ def predict(
                 raise typer.Exit(1)
     if out is None:
         return
-    formats = formats_named(format) if format is not None else ()
-    job = Job(
-        predictor,
-        pages,
-        out,
-        probability=probability,
-        uncertainty=uncertainty,
-        overlay=overlay,
-        formats=formats,
-        mask_format=mask_format_named(mask_format),
-        overwrite=overwrite,
+    if resume and overwrite:
+        raise RecipeError("--resume goes on with what is there, and --overwrite begins anew; give one of the two.")
+    wanted = {
+        "probability": probability,
+        "uncertainty": uncertainty,
+        "overlay": overlay,
+        "formats": formats_named(format) if format is not None else (),
+        "mask_format": mask_format_named(mask_format),
+    }
+    ledger = Ledger(out, conditions_of(predictor, **wanted), resume=resume)
+    job = Job(predictor, pages, out, overwrite=overwrite, ledger=ledger, **wanted)
+    written, together = (
+        follow(job, f"{ctx.meta[COMMAND]} --resume".replace(" --overwrite", "")),
+        [*job.formats.together.values()],
     )
-    written, together = _written(job, len(pages)), list(job.formats.together.values())
     damage = [fault for w in written for fault in w.damage]
     if json:
         say_json({"run": str(run), "masks": [w.to_dict() for w in written], "together": together})
@@ -128,23 +138,4 @@ def _say_written(written: list[MaskWritten], together: list[Path], out: Path) ->
         say(f"  … and {len(written) - _LISTED} more in {out}")
     say_facts([("all images", ", ".join(map(str, together)))] if together else [])
     say_trust(written)
-
-
-def _written(job: Job, pages: int) -> list[MaskWritten]:
-    """Every mask, made while a bar shows how far we are; what is there already is said when an image cannot be read."""
-    written: list[MaskWritten] = []
-    seen = 0
-    try:
-        with Bar("predicting") as bar:
-            for event in job.events():
-                if isinstance(event, MaskWritten):
-                    written.append(event)
-                elif isinstance(event, TileDone):
-                    bar.show((seen + event.done / event.total) / pages, f"{event.page.name}  {event.doing}".rstrip())
-                    seen += event.done == event.total
-    except (UshapeError, KeyboardInterrupt):
-        if written:
-            done = f"{len(written)} of {counted(len(job.files), 'file')}"
-            say(f"{job.out} holds the masks of {done}, complete.", err=True)
-        raise
-    return written
+    say_mended(written)

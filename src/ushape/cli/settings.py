@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ushape import recipe
-from ushape.cli.options import EngineChoice, PrecisionChoice
+from ushape.cardiac.frames import Voxel
+from ushape.checkpoint import ENSEMBLE, is_checkpoint
+from ushape.cli.options import EngineChoice, PiecesInChoice, PrecisionChoice
 from ushape.device import choose_device, faster_precision
 from ushape.errors import OutputError, RecipeError
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
@@ -122,6 +124,7 @@ def predictor_from(
     engine: EngineChoice | None = None,
     regions: Sequence[str] | None = None,
     one_piece: str | None = None,
+    pieces_in: PiecesInChoice = PiecesInChoice.slices,
 ) -> Predictor:
     """A trained network, set as the flags say; fast is bfloat16 only where this machine computes that faster."""
     whole = None if one_piece is None else [name.strip() for name in one_piece.split(",") if name.strip()]
@@ -137,6 +140,28 @@ def predictor_from(
         engine=engine.value if engine else "torch",
         regions=declared_in(regions or ()),
         one_piece=[] if whole == ["none"] else whole,
+        pieces_in=pieces_in.value,
+    )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a trained network lies there: a run, a checkpoint, or several networks as one."""
+    return (path / ENSEMBLE).exists() or (path / "best.safetensors").exists() or is_checkpoint(path)
+
+
+def voxel_of(text: str) -> Voxel:
+    """The size of a voxel as people write it.
+
+    >>> voxel_of("10, 1.5,1.5")
+    (10.0, 1.5, 1.5)
+    """
+    words = [word.strip() for word in text.split(",")]
+    if len(words) == 3 and all(re.fullmatch(r"\d+(\.\d+)?", word) and float(word) > 0 for word in words):
+        z, y, x = map(float, words)
+        return z, y, x
+    raise RecipeError(
+        f"--spacing {text!r} is no size of a voxel; it takes three lengths in millimetres, from slice to slice (gap "
+        "included), along y and along x: 10,1.5,1.5."
     )
 
 

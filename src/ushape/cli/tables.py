@@ -25,6 +25,7 @@ from ushape.prune import Levels
 from ushape.repetition import Results as Repeated
 
 Scores = Mapping[str, Any]  # Any: JSON, as metrics.table.Table.to_dict makes it
+_MENDED_SAID = 8
 _WIDTH = 110  # where there is no terminal, so that no line is broken
 
 
@@ -109,6 +110,14 @@ def say_trust(written: Sequence[MaskWritten]) -> None:
         say(f"  expected Dice {_score(sum(sure.values()) / len(sure))}" + (named if len(sure) > 1 else ""))
     if empty := [name for name in every if name not in sure]:
         say(f"  nothing but background in {listed(empty)}")
+
+
+def say_mended(written: Sequence[MaskWritten]) -> None:
+    """What it changed that regions are in one piece through a volume, the first few sentences."""
+    told = [words for w in written for words in w.mended]
+    say_facts([("mended", words) for words in told[:_MENDED_SAID]])
+    if len(told) > _MENDED_SAID:
+        say(f"  … and {len(told) - _MENDED_SAID} more changes, all in --json")
 
 
 def say_levels(levels: Levels) -> None:

@@ -29,6 +29,7 @@ from ushape.data.tree import list_tree
 from ushape.errors import DataError, ImageError
 from ushape.images.source import Page, pages
 from ushape.images.suffix import stem_of
+from ushape.images.zarr import is_store
 
 __all__ = ["Fault", "ImageFacts", "MaskFile", "Merge", "Pair", "Survey", "survey"]
 
@@ -109,6 +110,14 @@ def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Su
         notes=found.notes,
         value_names=found.value_names or drawn,
     )
+
+
+def has_masks(root: Path) -> bool:
+    """Whether a folder holds masks, by the names in it; what they are, and whether they fit, `survey` tells."""
+    if not root.is_dir() or is_store(root):
+        return False
+    found = recognise(list_tree(root), root)
+    return found is not None and bool(found.matches or found.masks_alone)
 
 
 def _pairs(found: Found, root: Path, include: str) -> tuple[list[Pair], list[Fault]]:

@@ -78,17 +78,21 @@ class Tile:
         return self.kept_of_read if self.whole_answer else tuple(slice(0, n) for n in self.keep.shape)
 
 
-def plan(shape: Sequence[int], footprints: Sequence[Footprint], keep: Sequence[int]) -> Iterator[Tile]:
-    """Tiles in reading order, whose kept parts partition an image of this shape.
+def plan(
+    shape: Sequence[int], footprints: Sequence[Footprint], keep: Sequence[int], within: Window | None = None
+) -> Iterator[Tile]:
+    """Tiles in reading order, whose kept parts partition an image of this shape, or the part of it `within`, which
+    begins where a tile begins.
 
     `keep` is the wanted size of a kept part per axis; it is brought to the nearest size below that lies on the pooling
     grid. No tile is larger than the image needs. Raises SizeError for an image without pixels.
     """
     if min(shape) < 1:
         raise SizeError(f"An image of shape {tuple(shape)} has no pixels; every side must be at least 1.")
+    part = within or Window.whole(shape)
     axes = [
-        list(_along_axis(size, footprint, wanted))
-        for size, footprint, wanted in zip(shape, footprints, keep, strict=True)
+        list(_along_axis(size, footprint, wanted, first, stop))
+        for size, footprint, wanted, first, stop in zip(shape, footprints, keep, part.start, part.stop, strict=True)
     ]
     for parts in product(*axes):
         reads, keeps = zip(*parts, strict=True)
@@ -112,9 +116,11 @@ def mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
     return np.minimum(phase, period - phase)
 
 
-def _along_axis(size: int, footprint: Footprint, wanted: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _along_axis(
+    size: int, footprint: Footprint, wanted: int, begin: int, end: int
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     step = max(footprint.multiple, wanted // footprint.multiple * footprint.multiple)
-    for first in range(0, size, step):
+    for first in range(begin, end, step):
         last = min(first + step, size)
         yield footprint.read_for(first, last, size), (first, last)
 
@@ -163,7 +169,7 @@ def largest_read(shape: Sequence[int], footprints: Sequence[Footprint], keep: Se
     572
     """
     windows = [
-        [stop - start for (start, stop), _ in _along_axis(size, footprint, wanted)]
+        [stop - start for (start, stop), _ in _along_axis(size, footprint, wanted, 0, size)]
         for size, footprint, wanted in zip(shape, footprints, keep, strict=True)
     ]
     return math.prod(max(sizes) for sizes in windows)

@@ -18,4 +18,4 @@ class DamagedPiece(ImageError):
             f"{path}: the {kind} of rows {top} to {bottom - 1}, columns {left} to {right - 1} cannot be read "
             f"({words}). Copy or export the file again."
         )
-        self.window = window
+        self.kind, self.window, self.words = kind, window, words

@@ -51,6 +51,12 @@ def dicom_grid(path: Path) -> Grid:
     return _series(path).grid
 
 
+def slice_name(path: Path, index: int) -> str:
+    """The name of the file of one slice, without .dcm."""
+    name = _series(path).slices[index].path.name
+    return name[:-4] if name.lower().endswith(".dcm") else name
+
+
 def series_of(folder: Path) -> str | None:
     """What identifies the series of a folder of slices; None where these are no series."""
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,6 +103,11 @@ def zarr_header(path: Path) -> tuple[Multiscale, tuple[int, ...], Literal[2, 3]]
 def is_store(path: Path) -> bool:
     """Whether a folder is a Zarr array or group, or says by its name that it is."""
     return path.is_dir() and (path.suffix.lower() == ".zarr" or any((path / mark).exists() for mark in _MARKS))
+
+
+def zarr_is_installed() -> bool:
+    """Whether Zarr stores can be read and written here."""
+    return find_spec("zarr") is not None
 
 
 def zarr_library() -> Any:  # Any: Zarr's own module, known only where it is installed

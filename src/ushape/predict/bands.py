@@ -23,12 +23,17 @@ _BYTES = 4  # of a float32
 
 
 class Band(NamedTuple):
-    """The kept columns first ≤ x < last of an image, and the columns that are read for them."""
+    """The kept columns first ≤ x < last of an image, and the columns that are read for them.
+
+    top, bottom: the kept rows, where not all are.
+    """
 
     first: int
     last: int
     left: int
     right: int
+    top: int = 0
+    bottom: int | None = None
 
 
 @dataclass(frozen=True)

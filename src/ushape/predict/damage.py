@@ -35,6 +35,16 @@ class Readable:
         self.source = ImageSource(source.page, self._pixels)
 
     @property
+    def pieces(self) -> tuple[DamagedPiece, ...]:
+        """All that could not be read so far."""
+        return tuple(self._pixels.damaged)
+
+    def know(self, piece: DamagedPiece) -> None:
+        """Note what another reader of the same image came upon."""
+        if all(piece.window != known.window for known in self._pixels.damaged):
+            self._pixels.damaged.append(piece)
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """What could not be read so far, one message each."""
         return tuple(str(piece) for piece in self._pixels.damaged)

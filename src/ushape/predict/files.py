@@ -3,85 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-from PIL import Image
+import torch
 
-from ushape.atomic import replacing
+from ushape.device import free_bytes
 from ushape.errors import ImageError
 from ushape.freed_memory import keeping_freed_memory
-from ushape.geometry.tiles import Window
-from ushape.images.sink import MaskSink, create_mask
-from ushape.images.source import ImageSource, Page, open_image
+from ushape.images.source import Page, open_image
 from ushape.images.suffix import stem_of
+from ushape.images.zarr import zarr_is_installed
 from ushape.labels import Labels
-from ushape.metrics.trust import ExpectedDice
-from ushape.predict.damage import Readable
+from ushape.predict.answer import Answer, Computed
 from ushape.predict.destination import check_folder, check_names
-from ushape.predict.formats import Collected, FormatName, Formats
-from ushape.predict.maps import NumberMap, maps_of
-from ushape.predict.object_map import ObjectMap
-from ushape.predict.picture import Picture
-from ushape.predict.storage import (
-    PAGED,
-    Content,
-    Form,
-    MaskFormat,
-    PagedMask,
-    Sink,
-    form_of,
-    open_page,
-    open_pages,
-    suffix_for,
-)
-from ushape.predict.tiled import Predicted, Predictor
+from ushape.predict.formats import FormatName, Formats
+from ushape.predict.ledger import Ledger
+from ushape.predict.maps import maps_of
+from ushape.predict.storage import Form, MaskFormat, form_of, suffix_for
+from ushape.predict.tiled import Predictor
+from ushape.predict.unfinished import Unfinished
+from ushape.predict.volume_pieces import VolumePieces, require_memory
+from ushape.predict.writing import MaskWritten, TileDone, Writing
 
-
-@dataclass(frozen=True)
-class TileDone:
-    """Progress within one image; doing: what else than a tile goes on."""
-
-    page: Page
-    done: int
-    total: int
-    doing: str = ""
-
-
-@dataclass(frozen=True)
-class MaskWritten:
-    """All files of one image (of one whole stack) are complete.
-
-    expected_dice: of each page by its name, from the network's own probabilities (metrics/trust.py); NaN where a mask
-    has no foreground. damage: what of the image could not be read, so that nothing is known of the mask there.
-    """
-
-    page: Page
-    paths: tuple[Path, ...]
-    expected_dice: Mapping[str, float]
-    damage: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """For JSON; a Dice that is not defined is None."""
-        expected = {name: None if math.isnan(dice) else dice for name, dice in self.expected_dice.items()}
-        files = [str(path) for path in self.paths]
-        return {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": [*self.damage]}
-
-
-OpenMask = Callable[[DTypeLike], Sink]
-"""Opens the mask of an image, once it is known how large the numbers are that it must hold."""
-
-
-class ReadsObjects(Protocol):
-    """Who wants to know the objects too."""
-
-    def add_objects(self, window: Window, numbers: NDArray[np.unsignedinteger]) -> None: ...
+__all__ = ["Job", "MaskWritten", "TileDone"]
 
 
 class Job:
@@ -90,6 +38,7 @@ class Job:
     probability: also float32 TIFFs of each foreground class. uncertainty: also one of where not to trust the mask.
     overlay: also a PNG of the mask over the image.
     formats: also what other programs read; each image's maps are then held in memory whole.
+    ledger: where it is noted what is complete, and blocks are kept of what is not, so that it can be gone on with.
     mask_format: the kind of file for masks and maps, in place of the one that suits the image (storage.py).
     Raises, before anything is computed: ImageError, naming every image that the network cannot take; OutputError where
     results exist (unless `overwrite`), where two images would make the same file, or where `out` cannot be written.
@@ -107,28 +56,53 @@ class Job:
         formats: Collection[FormatName] = (),
         mask_format: MaskFormat = "auto",
         overwrite: bool = False,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.predictor, self.out, self.rule = predictor, out, predictor.trained.object_rule
-        self.overlay, self.mask_format, self.overwrite = overlay, mask_format, overwrite
+        self._whole = predictor.one_piece if predictor.pieces_in == "volumes" else ()
+        self.predictor = predictor.in_all_pieces() if self._whole else predictor
+        self.out, self.rule = out, predictor.trained.object_rule
+        self.overlay, self.mask_format = overlay, mask_format
         self.maps = tuple(maps_of(self._labels, probability=probability, uncertainty=uncertainty))
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
+        self._ledger, self._replaces = ledger, overwrite or (ledger is not None and ledger.resume)
+        regions = predictor.trained.regions if formats else ()
+        objects = self.rule is not None
         self.formats = Formats(
-            formats, self.files, out, self._labels, objects=self.rule is not None, overwrite=overwrite
+            formats, self.files, out, self._labels, regions=regions, objects=objects, overwrite=self._replaces
         )
         self._check_images()
         made = {file[0].path: self._made_of(file) for file in self.files}
         check_names(made, self.formats.together.values(), out)
-        check_folder(out, made, self.formats.together.values(), overwrite=overwrite)
+        self._before = ledger.complete(made) if ledger else {}
+        check_folder(out, made, self.formats.together.values(), overwrite=self._replaces)
+        if ledger is not None and not self._replaces:
+            ledger.require_nothing_begun(list(made))
 
     def events(self) -> Iterator[TileDone | MaskWritten]:
         """Predict, image after image; each file appears whole or not at all, `formats.together` at the end."""
+        todo = [file for file in self.files if file[0].path not in self._before]
+        if self.formats.together and todo:
+            todo = self.files  # what holds all images is made of all of them
+        for file in self.files:
+            if file not in todo:
+                yield _told(file[0], self._before[file[0].path])
+        if not todo:
+            return
+        written = []
         with keeping_freed_memory(), self.formats.opened():
-            for file in self.files:
-                self._expected: dict[str, float] = {}
-                self._damage: list[str] = []
-                paged = self._form[file[0].path] in PAGED
-                yield from self._stack(file) if paged else self._image(file[0])
-                yield MaskWritten(file[0], tuple(self._made_of(file)), self._expected, tuple(self._damage))
+            for file in todo:
+                if self._ledger:
+                    self._ledger.begin(file[0].path)
+                kept = {page: each for page in file if (each := self._unfinished(page, file)) is not None}
+                for page, unfinished in kept.items():
+                    yield from self._computed(page, unfinished)
+                written.append((yield from self._written(file, kept)))
+                if not self.formats.together:
+                    self._finish(written[-1])
+                yield written[-1]
+        if self.formats.together:
+            for each in written:
+                self._finish(each)
 
     def paths(self, page: Page) -> dict[str, Path]:
         """The files made of an image: "mask", then its maps by the ends of their names, and "overlay", where wanted."""
@@ -145,136 +119,51 @@ class Job:
         every = [path for page in file for path in self.paths(page).values()]
         return list(dict.fromkeys([*every, *self.formats.paths(file)]))
 
-    def _image(self, page: Page) -> Iterator[TileDone]:
-        source, paths = open_image(page.path, page.index), self.paths(page)
+    def _computed(self, page: Page, unfinished: Unfinished) -> Iterator[TileDone]:
+        """All blocks of a page that are not there yet."""
+        blocks, missing = unfinished.blocks, unfinished.missing()
+        left = sum(blocks.progress(blocks.window(number)) for number in missing)
+        for number in missing:
+            unfinished.compute(number)
+            left -= blocks.progress(blocks.window(number))
+            total = blocks.total + (self.rule is not None)  # to find the objects is the last step
+            yield TileDone(page, blocks.total - left, total, unit=blocks.unit)
 
-        def sink(path: Path, content: Content, dtype: DTypeLike) -> MaskSink:
-            return create_mask(
-                path,
-                source.shape,
-                dtype,
-                channels=content.channels,
-                spacing=source.spacing,
-                description=content.what,
-                pyramid=self._form[page.path] == "ome-tiff",
-                overwrite=self.overwrite,
-            )
+    def _written(self, file: list[Page], kept: Mapping[Page, Unfinished]) -> Generator[TileDone, None, MaskWritten]:
+        """All files of an image or stack, from what is kept of its answers, or computed on the way."""
 
-        with ExitStack() as masks, ExitStack() as files:  # the mask is the last to take its name
-            files.enter_context(self.formats.of([page]))
-            maps = {
-                each: files.enter_context(sink(paths[each.ending], self._map(each, page), np.float32))
-                for each in self.maps
-            }
-            picture = files.enter_context(replacing(paths["overlay"])) if self.overlay else None
+        def answer_for(page: Page) -> Answer:
+            return kept.get(page) or Computed(self.predictor, open_image(page.path, page.index))
 
-            def open_mask(dtype: DTypeLike) -> Sink:
-                return masks.enter_context(sink(paths["mask"], self._mask(page), dtype))
-
-            yield from self._fill(page, source, open_mask, maps, picture)
-
-    def _stack(self, file: list[Page]) -> Iterator[TileDone]:
-        paths, source = self.paths(file[0]), open_image(file[0].path, file[0].index)
-
-        def pages_in(path: Path, content: Content) -> AbstractContextManager[PagedMask]:
-            return open_pages(self._form[source.page.path], path, file, source, content, overwrite=self.overwrite)
-
-        with ExitStack() as files:
-            masks = files.enter_context(pages_in(paths["mask"], self._mask(file[0])))
-            files.enter_context(self.formats.of(file))
-            maps = {
-                each: files.enter_context(pages_in(paths[each.ending], self._map(each, file[0]))) for each in self.maps
-            }
-            for page in file:
-                picture = files.enter_context(replacing(self.paths(page)["overlay"])) if self.overlay else None
-                yield from self._page(page, masks, maps, picture)
-
-    def _page(
-        self, page: Page, masks: PagedMask, stacks: Mapping[NumberMap, PagedMask], picture: Path | None
-    ) -> Iterator[TileDone]:
-        source = open_image(page.path, page.index)
-        with ExitStack() as sinks:
-            maps = {
-                each: sinks.enter_context(open_page(stacks[each], page, source, np.float32, self._map(each, page)))
-                for each in self.maps
-            }
-
-            def open_mask(dtype: DTypeLike) -> Sink:
-                return sinks.enter_context(open_page(masks, page, source, dtype, self._mask(page)))
-
-            yield from self._fill(page, source, open_mask, maps, picture)
-
-    def _fill(
-        self,
-        page: Page,
-        source: ImageSource,
-        open_mask: OpenMask,
-        maps: Mapping[NumberMap, Sink],
-        picture: Path | None,
-    ) -> Iterator[TileDone]:
-        shown = Picture(source) if picture is not None else None
-        collected = Collected(source.shape) if self.formats.names else None
-        readable = Readable(source, [footprint.margin for footprint in self.predictor.footprints])
-
-        def tiles() -> Iterator[Predicted]:
-            expected = ExpectedDice.none(self._labels.classes)
-            for answer in self.predictor.tiles(readable.source):
-                tile = readable.cleared(answer)
-                expected += ExpectedDice.of(tile.classes, tile.probability)
-                for each, sink in maps.items():
-                    sink.write(tile.window, readable.marked(tile.window, each.values(tile, self._labels), np.nan))
-                for reader in (shown, collected):
-                    if reader is not None:
-                        reader.add(tile)
-                yield tile
-            self._expected[page.name] = expected.dice
-            self._damage += readable.faults
-
-        readers = [reader for reader in (shown, collected) if reader is not None]
-        yield from (
-            self._objects(page, readable, tiles(), open_mask, readers)
-            if self.rule
-            else self._classes(page, tiles(), open_mask, readable)
+        path, mended = file[0].path, None
+        if self._whole:
+            require_memory(file, self._labels.classes, free_bytes(torch.device("cpu")))
+            mended = VolumePieces(answer_for, file, self._whole)
+        writing = Writing(
+            self.predictor, self._form[path], self.paths, self.maps, self.formats, self.overlay, self._replaces
         )
-        if shown is not None and picture is not None:
-            Image.fromarray(shown.drawn(self._labels)).save(picture, format="PNG")
-        if collected is not None:
-            self.formats.add(page, collected)
+        yield from writing.events(file, mended or answer_for)
+        made, told = tuple(self._made_of(file)), tuple(mended.told) if mended else ()
+        return MaskWritten(file[0], made, writing.expected_dice, tuple(writing.damage), mended=told)
 
-    def _classes(
-        self, page: Page, tiles: Iterator[Predicted], open_mask: OpenMask, readable: Readable
-    ) -> Iterator[TileDone]:
-        mask = open_mask(self._labels.mask_dtype)
-        for tile in tiles:
-            values = self._labels.decode(tile.classes)
-            mask.write(tile.window, readable.marked(tile.window, values, self._labels.unknown))
-            yield TileDone(page, tile.done, tile.total)
+    def _unfinished(self, page: Page, file: list[Page]) -> Unfinished | None:
+        """Where a page's blocks are kept until its files are complete; None where it is computed in one go."""
+        if self._ledger is None or not zarr_is_installed():
+            return None
+        several = len(self.predictor.blocks(open_image(page.path, page.index).shape)) > 1
+        if not (several or len(file) > 1 or self.formats.together):
+            return None
+        wanted = bool(self.maps or self.rule or self.formats.names or self.predictor.one_piece or self._whole)
+        unfinished = Unfinished(self._ledger.place_of(page), self.predictor, page, probability=wanted)
+        if self._ledger.resume and unfinished.made_by() == self._ledger.made_by:
+            unfinished.drop_torn()
+        else:
+            unfinished.begin(self._ledger.made_by)
+        return unfinished
 
-    def _objects(
-        self,
-        page: Page,
-        readable: Readable,
-        tiles: Iterator[Predicted],
-        open_mask: OpenMask,
-        readers: Sequence[ReadsObjects],
-    ) -> Iterator[TileDone]:
-        assert self.rule is not None
-        memory = self.predictor.memory_bytes
-        with ObjectMap(self.paths(page)["mask"], readable.source.shape, self.rule, memory_bytes=memory) as found:
-            total = 0
-            for tile in tiles:
-                found.write(tile.window, tile.probability[1])
-                total = tile.total + 1  # to find the objects is the last step
-                yield TileDone(page, tile.done, total)
-            for step in found.find():
-                yield TileDone(page, total - 1, total, f"finding objects: {step.step} {step.done / step.total:.0%}")
-            mask = open_mask(found.dtype)
-            for window, found_numbers in found.windows():
-                numbers = readable.marked(window, found_numbers, 0)  # holes are filled and objects grow
-                mask.write(window, numbers)
-                for reader in readers:
-                    reader.add_objects(window, numbers)
-        yield TileDone(page, total, total)
+    def _finish(self, written: MaskWritten) -> None:
+        if self._ledger is not None:
+            self._ledger.finish(written.page.path, written.to_dict())
 
     @property
     def _labels(self) -> Labels:
@@ -283,17 +172,6 @@ class Job:
     @property
     def _channels(self) -> int:
         return 3 if self._labels.coloured and not self.rule else 1
-
-    def _mask(self, page: Page) -> Content:
-        about = self._description("mask", page)
-        return Content(about, self._labels.mask_dtype, self._channels, label=True, objects=self.rule is not None)
-
-    def _map(self, each: NumberMap, page: Page) -> Content:
-        return Content(self._description(each.what, page), np.dtype(np.float32))
-
-    def _description(self, what: str, page: Page) -> str:
-        about = f"{what} in {page.name} by ushape {self.predictor.trained.recipe.model.name}"
-        return about.encode("utf-8", "replace").decode()  # names of files may hold bytes that are no text
 
     def _check_images(self) -> None:
         """Notes how the mask of each file is stored, which depends on how large it is."""
@@ -313,3 +191,10 @@ class Job:
                 faults.append(str(error))
         if faults:
             raise ImageError("\n".join(faults))
+
+
+def _told(page: Page, noted: Mapping[str, Any]) -> MaskWritten:
+    """What the ledger has of an image."""
+    expected = {name: math.nan if dice is None else dice for name, dice in noted["expected_dice"].items()}
+    damage, mended = tuple(noted["damage"]), tuple(noted.get("mended", ()))
+    return MaskWritten(page, tuple(map(Path, noted["files"])), expected, damage, before=True, mended=mended)

@@ -25,7 +25,7 @@ _TIMED_COLUMNS = 512  # of the answer; a machine's pace is the same on wider map
 class Outlook:
     """One network on an image of one size.
 
-    parts: bands or tiles, of this (height, width) each at most; by_rows: which. rows: pushed at a time in bands.
+    parts: blocks of bands, or tiles, of this (height, width) each at most; by_rows: which. rows: pushed at a time.
     waste: multiply-adds done, by those of one pass over the whole image; 1 where nothing is computed twice.
     bytes: about what is in memory at most, beyond weights, image and mask. multiply_adds: of all parts.
     """
@@ -44,8 +44,10 @@ def outlook(model: Segmenter, shape: tuple[int, int], strategy: Strategy) -> Out
     bands, height = strategy.bands(shape), shape[0]
     whole = multiply_adds(model, *(f.input_for(n) for f, n in zip(strategy.footprints, shape, strict=True)))
     if bands is not None:
-        reads = Counter((strategy.footprints[0].input_for(height), band.right - band.left) for band in bands.bands)
-        kept = (height, bands.bands[0].last)
+        blocks = strategy.blocks(shape)
+        kept, sides = blocks.step, [blocks.window(n).shape[0] for n in range(0, len(blocks), len(bands.bands))]
+        downwards = [strategy.footprints[0].input_for(side) for side in sides]
+        reads = Counter((down, band.right - band.left) for band in bands.bands for down in downwards)
         rows, taken = bands.rows, bands.bytes
     else:
         keep = strategy.keep(shape)

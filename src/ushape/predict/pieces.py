@@ -8,7 +8,8 @@ From the outermost region to the innermost, in each image (or volume) by itself:
 1.  Pixels of a region that are not of its largest piece leave it. Where another region holds it, they become the
     nearest class that is that region's own (of the cavity: myocardium), else background. Pieces touch along edges
     (faces of voxels); of equally large ones the first in reading order is kept.
-2.  Pixels that a region encloses become its nearest class, unless another region that is kept lies among them.
+2.  Pixels that a region encloses become its nearest class, unless another region that is kept lies among them. What a
+    volume cuts off at its first or last slice counts as enclosed there.
 
 What a region does stays within the one that holds it, so that all of them stay nested.
 """
@@ -16,6 +17,7 @@ What a region does stays within the one that holds it, so that all of them stay 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,43 @@ def in_one_piece(classes: Classes, regions: Sequence[Region]) -> Classes:
         for region in level:
             _fill(result, region, regions)
     return result
+
+
+@dataclass(frozen=True)
+class Change:
+    """What mending did to a region. pieces: how many went; lost, gained: pixels (voxels); slices: where, from 0."""
+
+    region: str
+    pieces: int
+    lost: int
+    gained: int
+    slices: tuple[int, ...]
+
+    def in_words(self) -> str:
+        """
+        >>> Change("cavity", 1, 12, 0, (3,)).in_words(), Change("wall", 2, 5, 1, (0, 1)).in_words()
+        ('cavity: 1 piece apart taken away, 12 pixels less', 'wall: 2 pieces apart taken away, 5 pixels less, 1 more')
+        """
+        said = [f"{self.pieces} piece{'s' * (self.pieces > 1)} apart taken away"] if self.pieces else []
+        less = [f"{self.lost} pixel{'s' * (self.lost > 1)} less"] if self.lost else []
+        unit = "" if less else f" pixel{'s' * (self.gained > 1)}"
+        more = [f"{self.gained}{unit} more"] if self.gained else []
+        return f"{self.region}: {', '.join([*said, *less, *more])}"
+
+
+def changes(before: Classes, after: Classes, regions: Sequence[Region]) -> list[Change]:
+    """(D, H, W) class numbers, and the same mended → what happened to each region that is not what it was."""
+    found = []
+    for region in regions:
+        was, now = region.of(before), region.of(after)
+        if (was == now).all():
+            continue
+        pieces, _ = ndimage.label(was)
+        gone = np.setdiff1d(pieces[was & ~now], pieces[was & now]).size
+        slices = tuple(np.flatnonzero((was != now).any(axis=(1, 2))).tolist())
+        lost, gained = int(np.count_nonzero(was & ~now)), int(np.count_nonzero(now & ~was))
+        found.append(Change(region.name, gone, lost, gained, slices))
+    return found
 
 
 def require_nested(regions: Sequence[Region]) -> None:
@@ -92,11 +131,18 @@ def _keep_largest(classes: Classes, region: Region, regions: Sequence[Region]) -
 
 def _fill(classes: Classes, region: Region, regions: Sequence[Region]) -> None:
     inside = region.of(classes)
-    holes, count = ndimage.label(ndimage.binary_fill_holes(inside) & ~inside)
+    holes, count = ndimage.label(_without_holes(inside) & ~inside)
     apart = [o for o in regions if not o.holds(region) and not region.holds(o) and o != region]
     kept = np.logical_or.reduce([other.of(classes) for other in apart]) if apart else np.zeros_like(inside)
     taken = np.setdiff1d(np.arange(1, count + 1), holes[kept])
     _become_nearest(classes, np.isin(holes, taken), inside, region.numbers[0])
+
+
+def _without_holes(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of a volume, what opens to nothing but its first or last slice is a hole too: the organ goes on beyond."""
+    closed = np.pad(inside, ((1, 1), (0, 0), (0, 0)), constant_values=True) if inside.ndim == 3 else inside
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(closed)
+    return filled[1:-1] if inside.ndim == 3 else filled
 
 
 def _become_nearest(classes: Classes, pixels: NDArray[np.bool_], among: NDArray[np.bool_], otherwise: int) -> None:

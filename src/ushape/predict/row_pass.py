@@ -25,27 +25,26 @@ Part = tuple[Window, NDArray[np.generic], NDArray[np.float32]]
 
 
 def pass_band(source: ImageSource, band: Band, footprint: Footprint, rows: int, answer: Answer) -> Iterator[Part]:
-    """The answer for the band's kept columns, whose windows follow each other from the top of the image to its end."""
-    height, kept = source.shape[0], slice(band.first - band.left, band.last - band.left)
-    top, answered, waiting = footprint.read_for(0, height, height)[0], 0, Waiting()
+    """The answer for the band's kept columns, whose windows follow each other from its first kept row to its last."""
+    kept, bottom = slice(band.first - band.left, band.last - band.left), band.bottom or source.shape[0]
+    top, answered, waiting = footprint.read_for(band.top, bottom, source.shape[0])[0], band.top, Waiting()
     for pixels in read_rows(source, band, footprint, rows):
-        waiting.put(pixels[max(0, -top) : max(0, height - top), kept])
+        waiting.put(pixels[max(0, band.top - top) : max(0, bottom - top), kept])
         top += len(pixels)
         answers = answer(pixels)
         if answers is None:
             continue
-        answers = answers[:, : height - answered, : band.last - band.first]
+        answers = answers[:, : bottom - answered, : band.last - band.first]
         window = Window((answered, band.first), (answered + answers.shape[1], band.last))
         yield window, waiting.taken(answers.shape[1]), answers
         answered = window.stop[0]
-        if answered == height:
+        if answered == bottom:
             return
 
 
 def read_rows(source: ImageSource, band: Band, footprint: Footprint, rows: int) -> Iterator[NDArray[np.generic]]:
     """(h, w, C) pixels of all that the band reads, so many rows at a time; the next are read while these are used."""
-    height = source.shape[0]
-    start, stop = footprint.read_for(0, height, height)
+    start, stop = footprint.read_for(band.top, band.bottom or source.shape[0], source.shape[0])
     at_once = -(-_ROWS_READ // rows) * rows
     tops = iter(range(start, stop, at_once))
 

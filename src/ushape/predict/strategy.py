@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ushape.geometry.footprint import Footprint
 from ushape.models.segmenter import Segmenter
 from ushape.predict.bands import BandPlanner, Bands
+from ushape.predict.blocks import Blocks, blocks_of_bands, blocks_of_tiles
 from ushape.predict.tile_memory import bytes_per_pixel, largest_keep, largest_keep_of_image
 
 _AT_ONCE = 1 << 20  # pixels of input: a smaller image is one tile, which is as quick and needs no plan
@@ -49,12 +50,19 @@ class Strategy:
             return None
         return self._planner.plan(shape, self._memory_bytes // self._networks)
 
+    def blocks(self, shape: tuple[int, int]) -> Blocks:
+        """How an image of this shape is divided; one block where it goes over it at once."""
+        bands = self.bands(shape)
+        if bands is not None:
+            return blocks_of_bands(shape, self.footprints[0], bands)
+        return blocks_of_tiles(shape, self.footprints, self.keep(shape))
+
     def keep(self, shape: tuple[int, int]) -> tuple[int, ...]:
         """The kept size of tiles, per axis. RecipeError where even the smallest is too large for the memory."""
         if self._keep is not None:
             return self._keep
         if self._planner is not None:
-            return shape
+            return tuple(-(-n // f.multiple) * f.multiple for f, n in zip(self.footprints, shape, strict=True))
         return largest_keep_of_image(self._model, self.footprints, self._memory_bytes, shape)
 
     def _fits_at_once(self, shape: tuple[int, int]) -> bool:

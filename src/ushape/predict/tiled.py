@@ -26,20 +26,24 @@ from ushape.engines.engine import Engine, EngineName, Network, build
 from ushape.ensemble import Ensemble, read
 from ushape.errors import RecipeError
 from ushape.freed_memory import keeping_freed_memory
-from ushape.geometry.tiles import Window, plan
+from ushape.geometry.tiles import Window
 from ushape.images.source import ImageSource, from_array, read_mirrored
 from ushape.labels import Labels
 from ushape.models.segmenter import Segmenter
-from ushape.predict.bands import Band, Bands
+from ushape.predict.bands import Band
+from ushape.predict.blocks import Blocks
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
 from ushape.predict.pieces import in_one_piece, require_nested
-from ushape.predict.row_pass import Answer, pass_band
+from ushape.predict.row_pass import Answer, Part, pass_band
 from ushape.predict.row_stream import RowStream
 from ushape.predict.strategy import Strategy
 from ushape.recipe import merged
 from ushape.regions import Declared, Region
 from ushape.settings import require_known
+
+PiecesIn = Literal["slices", "volumes"]
+"""Of what a region is to be one piece."""
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
@@ -50,7 +54,7 @@ _MEASURED_SIDE = 512  # of the tile by which engines are compared
 class Predicted:
     """One part of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image.
 
-    pixels: the window's (h, w, C) own, as they are in the file.
+    pixels: the window's (h, w, C) own, as they are in the file. done, total: tiles, or rows, as `unit` says.
     """
 
     window: Window
@@ -59,6 +63,7 @@ class Predicted:
     classes: NDArray[np.uint8]
     done: int
     total: int
+    unit: str = "tiles"
 
 
 class Predictor:
@@ -75,6 +80,8 @@ class Predictor:
     regions: declared beside those of the recipe, or in place of those of the same name.
     one_piece: names of regions of which each image keeps the largest piece alone (predict/pieces.py), those of the
     recipe where left out. An image's answer is then held in memory whole before its first tile is given.
+    pieces_in: "volumes": whoever has the slices of a volume keeps the largest piece of all of it instead
+    (predict/volume_pieces.py).
 
     The network's weights stay what they are, and it is left in the mode (training or evaluation) it was found in. Of
     several, each sees all tiles through its own intensity, one after another; a tile is exact for each, since they are
@@ -92,14 +99,16 @@ class Predictor:
         engine: EngineName | Literal["auto"] | None = None,
         regions: Declared | None = None,
         one_piece: Sequence[str] | None = None,
+        pieces_in: PiecesIn = "slices",
     ) -> None:
         ensemble = trained if isinstance(trained, Ensemble) else Ensemble((trained,), trained)
         self.trained, self.members = ensemble.trained, ensemble.members
         if regions:
             self.trained = replace(self.trained, recipe=merged(self.trained.recipe, {"regions": regions}))
-        self.precision, self.memory_bytes = precision, memory_bytes
+        self.precision, self.memory_bytes, self.keep_px = precision, memory_bytes, keep_px
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
         self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
+        self.pieces_in = pieces_in
         self.footprints = [self.trained.model.footprint] * 2
         self.choice: Choice | None = None
         if engine == "auto":
@@ -112,50 +121,68 @@ class Predictor:
     def with_keep(self, keep_px: int | None) -> Self:
         """The same in tiles whose kept parts have this side, or as the memory has it; regions keep all their pieces."""
         other = copy(self)
-        other.one_piece = ()
+        other.one_piece, other.keep_px = (), keep_px
         other._strategy = self._strategy_for(keep_px)
+        return other
+
+    def in_all_pieces(self) -> Self:
+        """The same, whose regions keep all their pieces."""
+        other = copy(self)
+        other.one_piece = ()
         return other
 
     def goes_by_rows(self, source: ImageSource) -> bool:
         """Whether an image passes row by row, and not in tiles."""
         return self._strategy.bands(source.shape) is not None
 
+    def blocks(self, shape: tuple[int, int]) -> Blocks:
+        """How an image of this shape is divided, which depends on the network and the memory alone."""
+        return self._strategy.blocks(shape)
+
     def tiles(self, source: ImageSource) -> Iterator[Predicted]:
-        """The answer for an image, in parts whose windows partition it: tiles in reading order, or, band after band,
-        rows from the top down.
+        """The answer for an image, in parts whose windows partition it: block after block in reading order, of each
+        its tiles, or rows from the top down.
         """
+        return self.mended(self._parts(source), source.shape)
+
+    def block(self, source: ImageSource, blocks: Blocks, number: int) -> Iterator[Part]:
+        """The answer for one block, in parts; regions keep all their pieces."""
+        with keeping_freed_memory():
+            yield from (
+                self._by_tiles(source, blocks, number)
+                if blocks.bands is None
+                else self._by_rows(source, blocks.band(number), blocks.bands.rows)
+            )
+
+    def mended(self, parts: Iterable[Predicted], shape: tuple[int, int]) -> Iterator[Predicted]:
+        """All parts of an image's answer, their regions in one piece where that is asked for."""
         if not self.one_piece:
-            yield from self._parts(source)
+            yield from parts
             return
-        classes, every = np.empty(source.shape, dtype=np.uint8), list(self._parts(source))
+        classes, every = np.empty(shape, dtype=np.uint8), list(parts)
         for tile in every:
             classes[tile.window.slices] = tile.classes
         whole = in_one_piece(classes, self.one_piece)
         yield from (replace(tile, classes=whole[tile.window.slices]) for tile in every)
 
     def _parts(self, source: ImageSource) -> Iterator[Predicted]:
-        bands = self._strategy.bands(source.shape)
+        blocks, done = self.blocks(source.shape), 0
         with keeping_freed_memory():
-            yield from self._tile_by_tile(source) if bands is None else self._row_by_row(source, bands)
+            for number in range(len(blocks)):
+                for window, pixels, probability in self.block(source, blocks, number):
+                    done += blocks.progress(window)
+                    classes = self.trained.labels.decide(probability)
+                    yield Predicted(window, pixels, probability, classes, done, blocks.total, blocks.unit)
 
-    def _tile_by_tile(self, source: ImageSource) -> Iterator[Predicted]:
-        keep, name = self._strategy.keep(source.shape), str(source.page)
-        total = sum(1 for _ in plan(source.shape, self.footprints, keep))
-        for done, tile in enumerate(plan(source.shape, self.footprints, keep), start=1):
+    def _by_tiles(self, source: ImageSource, blocks: Blocks, number: int) -> Iterator[Part]:
+        name = str(source.page)
+        for tile in blocks.tiles(number):
             pixels = read_mirrored(source, tile.read)
-            logits = (self._logits(number, pixels, name) for number in range(len(self.members)))
-            probability = self._probability(logits)[:, *tile.kept_of_output]
-            classes = self.trained.labels.decide(probability)
-            yield Predicted(tile.keep, pixels[tile.kept_of_read], probability, classes, done=done, total=total)
+            logits = (self._logits(member, pixels, name) for member in range(len(self.members)))
+            yield tile.keep, pixels[tile.kept_of_read], self._probability(logits)[:, *tile.kept_of_output]
 
-    def _row_by_row(self, source: ImageSource, planned: Bands) -> Iterator[Predicted]:
-        height, total = source.shape[0], source.shape[0] * len(planned.bands)  # in rows
-        for number, band in enumerate(planned.bands):
-            answer = self._next_rows(band, str(source.page))
-            for window, pixels, probability in pass_band(source, band, self.footprints[0], planned.rows, answer):
-                classes = self.trained.labels.decide(probability)
-                done = number * height + window.stop[0]
-                yield Predicted(window, pixels, probability, classes, done=done, total=total)
+    def _by_rows(self, source: ImageSource, band: Band, rows: int) -> Iterator[Part]:
+        return pass_band(source, band, self.footprints[0], rows, self._next_rows(band, str(source.page)))
 
     def _next_rows(self, band: Band, name: str) -> Answer:
         """All networks, ready to be given the rows of a band from its top."""

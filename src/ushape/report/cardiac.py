@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ushape.cardiac.indices import NAMES
 from ushape.cardiac.levels import LEVELS, RULE
-from ushape.cardiac.phases import BY_VOLUME
+from ushape.cardiac.phases import by_volume
 from ushape.cardiac.results import DISCLAIMER, PatientFigures, Results
 from ushape.cardiac.study import Heart
 from ushape.data.pair import counted, listed
-from ushape.errors import OutputError
-from ushape.predict.destination import make_folder
 from ushape.report.chapter import Chapter, Grid
 from ushape.report.charts import Dot, level_chart
 from ushape.report.heart import CONTOUR_TITLES, contour_cells, figure, write_heart
+from ushape.report.heart_folder import INDEX, begun
 from ushape.report.markup import escaped
 from ushape.report.page import Page, write
-
-INDEX = "index.html"
-"""The page of the study, in its folder."""
 
 
 class CardiacReport:
@@ -32,11 +27,8 @@ class CardiacReport:
     """
 
     def __init__(self, out: Path, patients: Iterable[str], command: str, *, overwrite: bool = False) -> None:
-        if (out / INDEX).exists() and not overwrite:
-            raise OutputError(f"{out / INDEX} exists already. Replace it with --overwrite, or choose another folder.")
-        make_folder(out)
         self.out, self.command = out, command
-        self._pages = _page_names(patients)
+        self._pages = begun(out, patients, overwrite=overwrite)
         self._figures: list[PatientFigures] = []
         self._empty: list[str] = []
 
@@ -56,20 +48,8 @@ class CardiacReport:
         return results, [self.out / INDEX, *paths]
 
 
-def _page_names(patients: Iterable[str]) -> dict[str, str]:
-    """A file name for each, none of them twice, whatever characters the patients' have."""
-    names: dict[str, str] = {}
-    for patient in patients:
-        stem, number = re.sub(r"[^\w-]+", "_", patient), 2
-        name = f"patient-{stem}.html"
-        while name.lower() in {taken.lower() for taken in names.values()}:
-            name, number = f"patient-{stem}-{number}.html", number + 1
-        names[patient] = name
-    return names
-
-
 def _index(
-    results: Results, pages: dict[str, str], facts: list[tuple[str, str]], notes: list[str], command: str
+    results: Results, pages: Mapping[str, str], facts: list[tuple[str, str]], notes: list[str], command: str
 ) -> Page:
     return Page(
         title="Left ventricle: predicted against manual",
@@ -146,7 +126,7 @@ def _contours(results: Results) -> Chapter:
     )
 
 
-def _patients(results: Results, pages: dict[str, str]) -> str:
+def _patients(results: Results, pages: Mapping[str, str]) -> str:
     """A table whose first column leads to the pages; other modules' tables have no links."""
     titles = [words for name, words in NAMES.items() if any(not math.isnan(v) for _, v, _ in results.pairs(name))]
     names = [name for name, words in NAMES.items() if words in titles]
@@ -169,11 +149,11 @@ def _patient_row(patient: PatientFigures, names: list[str], page: str) -> str:
 
 
 def _notes(results: Results) -> Iterator[str]:
-    by_volume = [patient.patient for patient in results.patients if patient.phases.startswith(BY_VOLUME)]
-    if by_volume:
+    guessed = [patient.patient for patient in results.patients if patient.phases.startswith(by_volume("manual"))]
+    if guessed:
         yield (
-            f"In {counted(len(by_volume), 'patient')} the frame with the larger manual cavity is taken for the end of "
-            f"diastole, the smaller for that of systole: {listed(by_volume)}."
+            f"In {counted(len(guessed), 'patient')} the frame with the larger manual cavity is taken for the end of "
+            f"diastole, the smaller for that of systole: {listed(guessed)}."
         )
     if results.in_mm and len(results.sized) < len(results.patients):
         left_out = [patient.patient for patient in results.patients if patient not in results.sized]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ushape.cardiac.contours import GOOD_MM, ContourFigures, VolumeScores
+from ushape.cardiac.frames import Voxel
 from ushape.cardiac.indices import NAMES, Indices
 from ushape.cardiac.levels import LEVELS, RULE
 from ushape.cardiac.results import DISCLAIMER
@@ -17,7 +19,11 @@ from ushape.report.chapter import Chapter, Grid
 from ushape.report.contour_picture import LEGEND, contour_picture, window_around
 from ushape.report.page import Page, Picture, write
 
-_PHASES = {"ED": "the end of diastole", "ES": "the end of systole"}
+PHASE_WORDS = {"ED": "the end of diastole", "ES": "the end of systole"}
+VOLUME_RULE = (
+    "Volumes are sums over slices: area times the distance from slice to slice, gap included. Mass: that of the wall "
+    "at the end of diastole, 1.05 g/mL."
+)
 CONTOUR_TITLES = ("by hand", "missed", "added", "Dice", "APD", f"good (APD < {GOOD_MM:g} mm)", "HD", "HD95", "ASSD")
 
 
@@ -37,7 +43,9 @@ def write_heart(path: Path, heart: Heart, command: str) -> None:
 
 
 def _chapters(heart: Heart) -> list[Chapter]:
-    return [_volumes(heart), *_walls(heart), _contours(heart), _surfaces(heart), _oddities(heart)]
+    readers = list(zip(("manual", "predicted"), heart.walls, strict=True))
+    thickness = walls(readers, "mm" if heart.voxel_mm else "px", heart.septum, heart.from_base)
+    return [_volumes(heart), *thickness, _contours(heart), _surfaces(heart), _oddities(heart)]
 
 
 def figure(value: float, unit: str) -> str:
@@ -61,53 +69,60 @@ def contour_cells(figures: ContourFigures) -> list[str]:
 
 def _both(heart: Heart, name: str) -> str:
     """The predicted figure, the manual one in brackets."""
-    predicted, manual = (_of(side, name) for side in (heart.predicted, heart.manual))
+    predicted, manual = (index_in_words(side, name) for side in (heart.predicted, heart.manual))
     return f"{predicted} (manual {manual})"
 
 
-def _of(indices: Indices, name: str) -> str:
+def index_in_words(indices: Indices, name: str) -> str:
+    """With its unit."""
     return figure(getattr(indices, name), indices.unit(name))
+
+
+def volume_answers(phases: str, *, in_ml: bool) -> list[str]:
+    """What says which frame is which phase, and in what volumes are counted."""
+    answers = [f"What says which frame is which phase: {phases}."]
+    if not in_ml:
+        answers.append(
+            "The files do not say how large a voxel is: volumes are counted in voxels, masses are not known, and the "
+            "ejection fraction, a ratio, is. Give the size with --spacing."
+        )
+    return answers
 
 
 def _volumes(heart: Heart) -> Chapter:
     rows = [
         [
             words,
-            _of(heart.manual, name),
-            _of(heart.predicted, name),
+            index_in_words(heart.manual, name),
+            index_in_words(heart.predicted, name),
             figure(getattr(heart.predicted, name) - getattr(heart.manual, name), heart.manual.unit(name)),
         ]
         for name, words in NAMES.items()
     ]
-    answers = [f"What says which frame is which phase: {heart.phases}."]
-    if not heart.manual.in_ml:
-        answers.append(
-            "The files do not say how large a voxel is: volumes are counted in voxels, masses are not known, and the "
-            "ejection fraction, a ratio, is. Give the size with --spacing."
-        )
     return Chapter(
         "Volumes and mass",
-        answers,
-        "Volumes are sums over slices: area times the distance from slice to slice, gap included. Mass: that of the "
-        "wall at the end of diastole, 1.05 g/mL.",
+        volume_answers(heart.phases, in_ml=heart.manual.in_ml),
+        VOLUME_RULE,
         grids=[Grid(("", "manual", "predicted", "difference"), rows)],
     )
 
 
-def _walls(heart: Heart) -> list[Chapter]:
-    known = [value for side in heart.walls for value in side if not math.isnan(value)]
+def walls(
+    readers: Sequence[tuple[str, Sequence[float]]], unit: str, septum: float | None, from_base: bool | None
+) -> list[Chapter]:
+    """A bull's-eye for each reader, called by a name, with the thickness of the 17 segments; none where none is known.
+
+    septum, from_base: as of a `Heart`; the septum is where the first reader has it.
+    """
+    known = [value for _, wall in readers for value in wall if not math.isnan(value)]
     if not known:
         return []
-    unit = "mm" if heart.voxel_mm else "px"
     span = {"low": math.floor(min(known)), "high": math.ceil(max(known))}
-    charts = [
-        (f"{reader}, end of diastole", bullseye(side, unit, **span))
-        for reader, side in zip(("manual", "predicted"), heart.walls, strict=True)
-    ]
+    charts = [(f"{reader}, end of diastole", bullseye(wall, unit, **span)) for reader, wall in readers]
     return [
         Chapter(
             "Thickness of the wall",
-            [_where_the_septum_is(heart)],
+            [_where_the_septum_is(readers[0][0], septum, from_base)],
             "Segments of the American Heart Association (2002): rings of 6, 6 and 4. Thickness is the length of wall "
             "along rays from the middle of the cavity. The apex, segment 17, cannot be measured in short-axis slices.",
             charts=charts,
@@ -115,22 +130,22 @@ def _walls(heart: Heart) -> list[Chapter]:
     ]
 
 
-def _where_the_septum_is(heart: Heart) -> str:
-    if heart.septum is None:
+def _where_the_septum_is(reader: str, septum: float | None, from_base: bool | None) -> str:
+    if septum is None:
         return (
             "No right ventricle says where the septum is: segments are numbered from an arbitrary angle, as if it were "
             "at the left of the image."
         )
     found = (
-        "The septum is where the manual right ventricle borders on the wall, its middle at "
-        f"{heart.septum:.0f}° counter-clockwise from the right of the image. "
+        f"The septum is where the {reader} right ventricle borders on the wall, its middle at "
+        f"{septum:.0f}° counter-clockwise from the right of the image. "
     )
-    if heart.from_base is None:
+    if from_base is None:
         return found + (
             "That the anterior wall follows it clockwise is assumed, as it does where slices are seen from the apex: "
             "neither masks nor files say so."
         )
-    seen, way = ("base", "counter-clockwise") if heart.from_base else ("apex", "clockwise")
+    seen, way = ("base", "counter-clockwise") if from_base else ("apex", "clockwise")
     return (
         found + f"By the geometry of the file slices are seen from the {seen}, so the anterior wall follows it {way}."
     )
@@ -194,16 +209,23 @@ def _gallery(reading: Reading) -> tuple[str, list[Picture]]:
         level = reading.levels[number] or "beyond the manual ventricle"
         caption = f"slice {number + 1}, {level}" + (f": Dice {words}" if words else "")
         pictures.append(Picture(caption, np.ascontiguousarray(contour_picture(pixels, ours, theirs, window))))
-    return f"Slices at {_PHASES[reading.phase]}, base first", pictures
+    return f"Slices at {PHASE_WORDS[reading.phase]}, base first", pictures
 
 
 def _facts(heart: Heart) -> list[tuple[str, str]]:
-    size = "not known" if heart.voxel_mm is None else " x ".join(f"{side:g}" for side in heart.voxel_mm) + " mm"
     return [
-        *((_PHASES[reading.phase], f"{reading.frame}, {len(reading.pixels)} slices") for reading in heart.readings),
-        ("voxels (slice x y x x)", size),
+        *((PHASE_WORDS[reading.phase], f"{reading.frame}, {len(reading.pixels)} slices") for reading in heart.readings),
+        ("voxels (slice x y x x)", size_in_words(heart.voxel_mm)),
         ("manual", "the masks of the annotated folder"),
     ]
+
+
+def size_in_words(voxel_mm: Voxel | None) -> str:
+    """
+    >>> size_in_words((8.0, 1.5, 1.5)), size_in_words(None)
+    ('8 x 1.5 x 1.5 mm', 'not known')
+    """
+    return "not known" if voxel_mm is None else " x ".join(f"{side:g}" for side in voxel_mm) + " mm"
 
 
 def _decimals(value: float, digits: int) -> str:
