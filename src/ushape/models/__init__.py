@@ -12,6 +12,7 @@ from ushape.models.resunet import ResUNet
 from ushape.models.segmenter import Segmenter
 from ushape.models.u2net import U2Net, U2NetP
 from ushape.models.unet import UNet
+from ushape.models.unet3d import UNet3D
 from ushape.models.unetpp import UNetPP
 from ushape.settings import nearest
 
@@ -24,6 +25,7 @@ MODELS: dict[str, type[Segmenter]] = {
     "resunet": ResUNet,
     "u2net": U2Net,
     "u2netp": U2NetP,
+    "unet3d": UNet3D,
 }
 
 
