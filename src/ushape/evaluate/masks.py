@@ -17,7 +17,7 @@ from ushape.data.mask_values import MOST_CLASSES, Tally, are_object_numbers, mai
 from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
-from ushape.images.source import UNANNOTATED, Page, is_coloured, is_image, open_image, pages, read_mask
+from ushape.images.source import UNANNOTATED, Page, is_coloured, is_image, mask_of, pages, source_of
 from ushape.images.suffix import stem_of
 from ushape.images.zarr import is_store
 from ushape.labels import IGNORED, Labels, connected_regions
@@ -104,11 +104,11 @@ class _Meeting:
 
     @staticmethod
     def of(mask: Page, truth: Page, coloured: bool, ignored_values: Sequence[int]) -> _Meeting:
-        shapes = [open_image(page.path, page.index).shape for page in (mask, truth)]
+        shapes = [source_of(page).shape for page in (mask, truth)]
         if shapes[0] != shapes[1]:
             (height, width), (true_height, true_width) = shapes
             raise ImageError(f"{mask} has {height} x {width} pixels, but {truth} has {true_height} x {true_width}")
-        predicted, wanted = (read_mask(page.path, page.index, coloured=coloured) for page in (mask, truth))
+        predicted, wanted = (mask_of(page, coloured=coloured) for page in (mask, truth))
         if blank := int((predicted == UNANNOTATED).sum()):
             raise ImageError(f"{mask} says nothing of {blank} pixels (NaN or -1); only the truth may leave pixels out")
         ignored_values = (*ignored_values, UNANNOTATED)
@@ -125,7 +125,7 @@ class _Meeting:
 
     def read(self) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
         """(H, W) values of the truth and of the mask."""
-        truth, mask = (read_mask(p.path, p.index, coloured=self.coloured) for p in (self.truth, self.mask))
+        truth, mask = (mask_of(p, coloured=self.coloured) for p in (self.truth, self.mask))
         return truth, mask
 
 
@@ -158,7 +158,7 @@ class _Meaning:
             side if numbered else connected_regions(classes)
             for side, classes, numbered in zip(values, (truth, answer), self.numbered or (False, False), strict=True)
         ]
-        spacing = open_image(met.truth.path, met.truth.index).spacing
+        spacing = source_of(met.truth).spacing
         return Judged(truth, answer, objects[0], objects[1], (answer == 1).astype(np.float32), spacing)
 
     def _classes(self, side: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -264,6 +264,6 @@ def _is_companion(stem: str, stems: Collection[str]) -> bool:
 def _any_is_coloured(found: Iterable[Page]) -> bool:
     for page in found:
         with contextlib.suppress(ImageError):  # told of when the mask is read
-            if is_coloured(page.path, page.index):
+            if is_coloured(page):
                 return True
     return False

@@ -15,11 +15,11 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from ushape.atomic import replacing
-from ushape.errors import ImageError
+from ushape.errors import ImageError, RecipeError
 from ushape.freed_memory import keeping_freed_memory
 from ushape.geometry.tiles import Window
 from ushape.images.sink import MaskSink, create_mask
-from ushape.images.source import ImageSource, Page, open_image
+from ushape.images.source import ImageSource, Page, source_of
 from ushape.images.suffix import stem_of
 from ushape.labels import Labels
 from ushape.metrics.trust import ExpectedDice
@@ -91,8 +91,9 @@ class Job:
     overlay: also a PNG of the mask over the image.
     formats: also what other programs read; each image's maps are then held in memory whole.
     mask_format: the kind of file for masks and maps, in place of the one that suits the image (storage.py).
-    Raises, before anything is computed: ImageError, naming every image that the network cannot take; OutputError where
-    results exist (unless `overwrite`), where two images would make the same file, or where `out` cannot be written.
+    Raises, before anything is computed: RecipeError for what is not made of volumes; ImageError, naming every image
+    that the network cannot take; OutputError where results exist (unless `overwrite`), where two images would make the
+    same file, or where `out` cannot be written.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Job:
         self.predictor, self.out, self.rule = predictor, out, predictor.trained.object_rule
         self.overlay, self.mask_format, self.overwrite = overlay, mask_format, overwrite
         self.maps = tuple(maps_of(self._labels, probability=probability, uncertainty=uncertainty))
+        self._check_axes(formats)
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
         self.formats = Formats(
             formats, self.files, out, self._labels, objects=self.rule is not None, overwrite=overwrite
@@ -146,15 +148,15 @@ class Job:
         return list(dict.fromkeys([*every, *self.formats.paths(file)]))
 
     def _image(self, page: Page) -> Iterator[TileDone]:
-        source, paths = open_image(page.path, page.index), self.paths(page)
+        source, paths = source_of(page), self.paths(page)
 
         def sink(path: Path, content: Content, dtype: DTypeLike) -> MaskSink:
             return create_mask(
                 path,
-                source.shape,
+                source.plane_shape,
                 dtype,
                 channels=content.channels,
-                spacing=source.spacing,
+                spacing=source.plane_spacing,
                 description=content.what,
                 pyramid=self._form[page.path] == "ome-tiff",
                 overwrite=self.overwrite,
@@ -174,7 +176,7 @@ class Job:
             yield from self._fill(page, source, open_mask, maps, picture)
 
     def _stack(self, file: list[Page]) -> Iterator[TileDone]:
-        paths, source = self.paths(file[0]), open_image(file[0].path, file[0].index)
+        paths, source = self.paths(file[0]), source_of(file[0])
 
         def pages_in(path: Path, content: Content) -> AbstractContextManager[PagedMask]:
             return open_pages(self._form[source.page.path], path, file, source, content, overwrite=self.overwrite)
@@ -192,7 +194,7 @@ class Job:
     def _page(
         self, page: Page, masks: PagedMask, stacks: Mapping[NumberMap, PagedMask], picture: Path | None
     ) -> Iterator[TileDone]:
-        source = open_image(page.path, page.index)
+        source = source_of(page)
         with ExitStack() as sinks:
             maps = {
                 each: sinks.enter_context(open_page(stacks[each], page, source, np.float32, self._map(each, page)))
@@ -260,7 +262,7 @@ class Job:
     ) -> Iterator[TileDone]:
         assert self.rule is not None
         memory = self.predictor.memory_bytes
-        with ObjectMap(self.paths(page)["mask"], readable.source.shape, self.rule, memory_bytes=memory) as found:
+        with ObjectMap(self.paths(page)["mask"], readable.source.plane_shape, self.rule, memory_bytes=memory) as found:
             total = 0
             for tile in tiles:
                 found.write(tile.window, tile.probability[1])
@@ -275,6 +277,15 @@ class Job:
                 for reader in readers:
                     reader.add_objects(window, numbers)
         yield TileDone(page, total, total)
+
+    def _check_axes(self, formats: Collection[FormatName]) -> None:
+        """RecipeError for what is not made of volumes yet."""
+        asked = {"--overlay": self.overlay, f"--format {','.join(formats)}": bool(formats), "objects": bool(self.rule)}
+        wanted = [name for name, is_asked in asked.items() if is_asked]
+        if self.predictor.axes == 3 and wanted:
+            raise RecipeError(
+                f"Of volumes there are masks and maps, and no {' and no '.join(wanted)} yet. Leave that out."
+            )
 
     @property
     def _labels(self) -> Labels:
@@ -302,12 +313,13 @@ class Job:
         faults = []
         for file in self.files:
             try:
-                sources = [open_image(page.path, page.index) for page in file]
+                sources = [source_of(page) for page in file]
                 for source in sources:
                     self.predictor.check(source)
-                largest = max(height * width for height, width in (source.shape for source in sources))
+                largest = max(math.prod(source.plane_shape) for source in sources)
+                count = sum(math.prod(source.shape[:-2]) for source in sources)
                 self._form[file[0].path] = form_of(
-                    file[0], len(file), largest, self.mask_format, png=png, grid=self._channels == 1
+                    file[0], count, largest, self.mask_format, png=png, grid=self._channels == 1
                 )
             except ImageError as error:
                 faults.append(str(error))

@@ -38,9 +38,11 @@ TOGETHER: dict[FormatName, str] = {"coco": "coco.json", "ctc": "ctc", "isbi2012"
 
 
 class Collected:
-    """One image's answer, whole: (H, W) class map, foreground probability, and objects where they are told apart."""
+    """One image's answer, whole: (H, W) class map, foreground probability, and objects where they are told apart; of a
+    volume, (D, H, W).
+    """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         self.classes = np.zeros(shape, dtype=np.uint8)
         self.foreground = np.zeros(shape, dtype=np.float32)
         self.objects: NDArray[np.uint32] | None = None

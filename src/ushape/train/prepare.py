@@ -16,7 +16,7 @@ from ushape.data.pair import Pair
 from ushape.data.patches import Example
 from ushape.data.split import Split, split
 from ushape.errors import DataError, ImageError
-from ushape.images.source import open_image
+from ushape.images.source import source_of
 from ushape.intensity import Intensity
 from ushape.recipe import DataRecipe, Recipe
 from ushape.train.validate import Truth
@@ -77,7 +77,7 @@ def truths_of(pairs: Sequence[Pair], annotation: Annotation) -> tuple[Truth, ...
         Truth(
             pair.name,
             pair.group,
-            open_image(pair.image.path, pair.image.index),
+            source_of(pair.image),
             read_classes(pair, annotation),
             read_objects(pair, annotation) if apart else None,
         )
@@ -98,4 +98,4 @@ def _check_fit(validation: Sequence[Pair], intensity: Intensity) -> None:
 
 
 def _pixels(pair: Pair) -> NDArray[np.generic]:
-    return open_image(pair.image.path, pair.image.index).read()
+    return source_of(pair.image).read()
