@@ -44,7 +44,7 @@ class RunEvaluation:
         self.predictor = predictor
         labels, recipe = predictor.trained.labels, predictor.trained.recipe
         self._scoring = Scoring(predictor, families)
-        found = survey(data, include=include, group_by=recipe.data.group_by or None)
+        found = survey(data, include=include, group_by=recipe.data.group_by or None, axes=predictor.axes)
         task = None if recipe.data.task == "auto" else recipe.data.task
         if predictor.trained.object_rule:
             task = "instances"  # a few masks alone may not show that they number objects

@@ -49,6 +49,15 @@ def outlined(name: str, **options: object) -> Segmenter:
         return build(name, **options)
 
 
+def axes_of(name: str) -> int:
+    """How many axes of space a model of the registry sees; 2 for a name that is none, which `build` refuses.
+
+    >>> axes_of("unet"), axes_of("unet3d")
+    (2, 3)
+    """
+    return MODELS[name].axes if name in MODELS else 2
+
+
 def options_of(name: str) -> list[str]:
     """The options of a model's constructor.
 

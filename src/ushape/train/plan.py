@@ -16,20 +16,22 @@ from ushape.data.split import WATCHED
 from ushape.device import free_bytes
 from ushape.errors import RecipeError
 from ushape.labels import Labels
-from ushape.models import MODELS, options_of
+from ushape.models import MODELS, axes_of, options_of
 from ushape.predict.pieces import require_nested
 from ushape.process_group import ProcessGroup
 from ushape.recipe import Recipe, merged
 from ushape.regions import regions_of
 from ushape.train.pace import step_seconds
+from ushape.train.prepare import require_possible
 from ushape.train.step_memory import network, step_bytes
+from ushape.train.volume_plan import of_volumes
 
 _RARE = 0.1  # a foreground below this share of the pixels is looked for, or most patches would show none
 _ENOUGH_STEPS = 400  # of the default batch; docs/results.md has what fewer steps of a wider network were worth
 _ENOUGH_IMAGES = 5  # to hold one back; docs/results.md has what that cost of three
 _LEAST_STEPS = 10  # with a validation after them; fewer are no training
 _WIDTHS = (1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)  # of the published width, the narrowest first
-_UNMEASURED_WIDTH = 32  # of the U-Net where steps are the budget: the same on every machine
+_UNMEASURED_WIDTHS = {"unet": 32, "unet3d": 16}  # where steps are the budget: the same on every machine
 _WORKING_MEMORY = 1.5  # by which a process grows for each byte that a step holds
 
 _PADDED = (
@@ -71,7 +73,12 @@ def plan(
     regions of classes that there are not.
     """
     name = tables.get("model", {}).get("name", Recipe().model.name)
-    chosen = _chosen([*_of_network(name), *_of_images(found, annotation), *_of_processes(processes)], tables)
+    if axes_of(name) == 3:
+        choices = [*of_volumes(found, name, tables, device.type), *_of_split(found), *_of_shares(annotation)]
+    else:
+        choices = [*_of_network(name), *_of_images(found, annotation)]
+    chosen = _chosen([*choices, *_of_processes(processes)], tables)
+    require_possible(chosen.recipe, annotation)
     _check_regions(chosen.recipe, annotation)
     ProcessGroup(size=processes).require_shares(chosen.recipe.training.batch)
     channels = max(facts.colours for facts in found.images.values())
@@ -111,7 +118,8 @@ class _Machine:
     def validation_seconds(self, recipe: Recipe, step_seconds: float) -> float:
         """Of a look at the images held back: the way there is a third of a step's way there and back."""
         seen = self.pixels * (recipe.data.validation_fraction or WATCHED)
-        return step_seconds / 3 * seen / (recipe.training.batch * recipe.training.output_size**2)
+        sizes = recipe.training.output_sizes(axes_of(recipe.model.name))
+        return step_seconds / 3 * seen / (recipe.training.batch * math.prod(sizes))
 
     def bytes(self, recipe: Recipe) -> int:
         """That a training takes of one process, at its largest stage."""
@@ -148,19 +156,28 @@ def _of_network(name: str) -> Iterator[_Choice]:
 
 def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
     """What is chosen for the images otherwise than by the general default, and why."""
-    if 1 < len(found.pairs) < _ENOUGH_IMAGES:
-        yield "split", {"data": {"validation_fraction": 0.0}}, _FEW
+    yield from _of_split(found)
     shortest = min(min(facts.shape) for facts in found.images.values())
     if shortest < Recipe().training.output_size:
         side = max(64, shortest // 16 * 16)
         yield "patch", {"training": {"output_size": side}}, f"{side} px: the smallest image has a side of {shortest}"
+    yield from _of_shares(annotation)
+    if annotation.task == "instances":
+        reason = "border weights of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
+        yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
+
+
+def _of_split(found: Survey) -> Iterator[_Choice]:
+    if 1 < len(found.pairs) < _ENOUGH_IMAGES:
+        yield "split", {"data": {"validation_fraction": 0.0}}, _FEW
+
+
+def _of_shares(annotation: Annotation) -> Iterator[_Choice]:
+    """Where a class is rare."""
     share = min((annotation.share(k) for k in annotation.labels.foreground), default=1.0)
     if share < _RARE:
         reason = f"a third of the patches centred on a class: the rarest covers {share:.1%}"
         yield "sampling", {"training": {"foreground_fraction": 0.33}}, reason
-    if annotation.task == "instances":
-        reason = "border weights of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
-        yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
 
 
 def _of_processes(processes: int) -> Iterator[_Choice]:
@@ -192,9 +209,10 @@ def _fitted(chosen: Plan, tables: Tables, machine: _Machine) -> Plan:
         return chosen
     if recipe.training.minutes:
         widest, reason = _widest_in_time(fitting, machine)
-    elif name == Recipe().model.name:
-        widest = [r for r in fitting if r.model.options["width"] <= _UNMEASURED_WIDTH][-1]
-        reason = "fewer channels than the published 64: four times as fast, and steps are the budget"
+    elif name in _UNMEASURED_WIDTHS:
+        widest = [r for r in fitting if r.model.options["width"] <= _UNMEASURED_WIDTHS[name]][-1]
+        published = _published_width(name)
+        reason = f"fewer channels than the published {published}: four times as fast, and steps are the budget"
     else:
         return chosen
     width = widest.model.options["width"]
@@ -203,8 +221,12 @@ def _fitted(chosen: Plan, tables: Tables, machine: _Machine) -> Plan:
 
 def _widths(name: str) -> list[int]:
     """Channels of the first level that may be chosen, the narrowest first and the published last."""
-    published = inspect.signature(MODELS[name].__init__).parameters["width"].default
-    return [round(published * part) for part in _WIDTHS]
+    return [round(_published_width(name) * part) for part in _WIDTHS]
+
+
+def _published_width(name: str) -> int:
+    published: int = inspect.signature(MODELS[name].__init__).parameters["width"].default
+    return published
 
 
 def _with_width(recipe: Recipe, width: int) -> Recipe:
@@ -220,11 +242,17 @@ def _that_fit(recipes: list[Recipe], machine: _Machine) -> list[Recipe]:
         least = recipes[0]
         training = least.training
         raise RecipeError(
-            f"A training step of {training.batch} patches of {training.output_size} px with this network takes about "
+            f"A training step of {training.batch} patches of {_sides(least)} px with this network takes about "
             f"{machine.bytes(least) / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB of memory are free. Set a smaller "
             "batch, output_size or width in the recipe, or free memory."
         )
     return fitting
+
+
+def _sides(recipe: Recipe) -> str:
+    """Of a patch; one of a square."""
+    sizes = recipe.training.output_sizes(axes_of(recipe.model.name))
+    return str(sizes[0]) if len(sizes) == 2 else " x ".join(map(str, sizes))
 
 
 def _widest_in_time(recipes: list[Recipe], machine: _Machine) -> tuple[Recipe, str]:
