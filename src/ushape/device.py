@@ -81,7 +81,17 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 def channels_last(module: Module) -> Module:
     """The module with its weights laid out channels-last, which convolutions read fastest."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # not in the stubs
+    layout = _channels_last_of(max((p.ndim for p in module.parameters()), default=4))
+    return module.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]  # not in the stubs
+
+
+def laid_out(x: Tensor) -> Tensor:
+    """(N, C, H, W), or (N, C, D, H, W) → the same in the layout of `channels_last`."""
+    return x.contiguous(memory_format=_channels_last_of(x.ndim))
+
+
+def _channels_last_of(dimensions: int) -> torch.memory_format:
+    return torch.channels_last_3d if dimensions == 5 else torch.channels_last
 
 
 def _available(place: Path) -> list[int]:

@@ -1,10 +1,12 @@
 """Raw pixel values → what the network saw in training. Fitted once, on training images; then frozen.
 
-The only place that touches value ranges, and the only place where (H, W, C) arrays become (C, H, W) tensors.
+The only place that touches value ranges, and the only place where (H, W, C) arrays become (C, H, W) tensors. Those of
+volumes have D before H, and all that is said of images holds for them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,13 +49,13 @@ class Intensity:
                 "the same (grey among colour images aside). Convert the ones that differ."
             )
         moments = [_moments(a, channels) for a in arrays]
-        sizes = np.array([[a.shape[0] * a.shape[1]] for a in arrays], dtype=np.float64)
+        sizes = np.array([[math.prod(a.shape[:-1])] for a in arrays], dtype=np.float64)
         sizes /= sizes.sum()
         means, variances = (np.array(m) for m in zip(*moments, strict=True))
         mean = (sizes * means).sum(axis=0)
         deviation = np.sqrt((sizes * (variances + (means - mean) ** 2)).sum(axis=0))
-        lowest = np.min([a.min(axis=(0, 1)) * np.ones(channels) for a in arrays], axis=0)
-        highest = np.max([a.max(axis=(0, 1)) * np.ones(channels) for a in arrays], axis=0)
+        lowest = np.min([a.min(axis=_space(a)) * np.ones(channels) for a in arrays], axis=0)
+        highest = np.max([a.max(axis=_space(a)) * np.ones(channels) for a in arrays], axis=0)
         deviation[lowest == highest] = 1.0  # a constant channel carries nothing, and must not divide by zero
         return Intensity(tuple(mean.tolist()), tuple(deviation.tolist()), arrays[0].dtype.name)
 
@@ -72,7 +74,7 @@ class Intensity:
         mean = np.array(self.mean, dtype=np.float32)
         deviation = np.array(self.deviation, dtype=np.float32)
         scaled = (adapted.astype(np.float32) - mean) / deviation
-        return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 0)))
 
     def _adapted(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.generic]:
         found = pixels.shape[-1]
@@ -99,5 +101,10 @@ def _without_copies(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
 def _moments(pixels: NDArray[np.generic], channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and variance per channel, of one image at a time so that little memory is needed."""
     values = pixels.astype(np.float64)
-    mean, variance = values.mean(axis=(0, 1)), values.var(axis=(0, 1))
+    mean, variance = values.mean(axis=_space(values)), values.var(axis=_space(values))
     return mean * np.ones(channels), variance * np.ones(channels)
+
+
+def _space(pixels: NDArray[np.generic]) -> tuple[int, ...]:
+    """The axes that are no channels."""
+    return tuple(range(pixels.ndim - 1))

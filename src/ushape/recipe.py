@@ -7,6 +7,7 @@ A default stands here, or in the constructor of the model or augmentation, and n
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -41,6 +42,7 @@ class DataRecipe:
     in a name. task: recognised from the masks where left out. ignored_values: mask values that count nowhere.
     validation_fraction: share of the images, in whole groups, that is held back; 0 trains on all of them, and takes the
     network of the last step, as there is nothing to choose one by.
+    spacing: the length of a voxel along z, y and x, in any unit, by which volumes are deformed.
     """
 
     include: str = "*"
@@ -48,13 +50,15 @@ class DataRecipe:
     task: Task | Literal["auto"] = "auto"
     ignored_values: tuple[int, ...] = ()
     validation_fraction: float = 0.2
+    spacing: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
     """How weights are found. Exactly one of minutes and steps is above 0.
 
-    output_size: side of the square patches in answered pixels. batch: patches per step.
+    output_size: side of the square patches in answered pixels. output_depth: slices of those of volumes; 0 for as many
+    as output_size. batch: patches per step.
     optimiser: "sgd" with momentum as published, or "adamw". schedule: "constant"; "one-cycle" (a short rise, then a
     cosine down to 0); or "until-flat" (constant until validation gains no more, then down to 0: the budget is the
     longest that it may take, and there are four times as many validations). loss: per pixel, per region, or both.
@@ -73,6 +77,7 @@ class TrainingRecipe:
     minutes: float = 0.0
     steps: int = 0
     output_size: int = 256
+    output_depth: int = 0
     batch: int = 4
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 2e-3
@@ -90,6 +95,15 @@ class TrainingRecipe:
     initial_weights: str = ""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     validations: int = 10
+
+    def output_sizes(self, axes: int) -> tuple[int, ...]:
+        """Sides of a patch in answered pixels, for a network that sees so many axes.
+
+        >>> TrainingRecipe(output_size=64, output_depth=16).output_sizes(3)
+        (16, 64, 64)
+        """
+        plane = (self.output_size, self.output_size)
+        return plane if axes == 2 else (self.output_depth or self.output_size, *plane)
 
 
 @dataclass(frozen=True)
@@ -230,6 +244,11 @@ def _check(recipe: Recipe) -> None:
     check_types(recipe, "the recipe")
     _check_model(recipe.model)
     _check_ranges(recipe)
+    spacing = recipe.data.spacing
+    if spacing and (len(spacing) != 3 or not all(0 < length < math.inf for length in spacing)):
+        raise RecipeError(
+            f"data.spacing is {list(spacing)}; it takes the lengths of a voxel along z, y and x, above 0."
+        )
     minutes, steps = recipe.training.minutes, recipe.training.steps
     if minutes and steps:
         raise RecipeError(f"Both minutes = {minutes:g} and steps = {steps} are set; choose one.")
@@ -287,6 +306,7 @@ def _check_ranges(recipe: Recipe) -> None:
         ("training.minutes", training.minutes, 0, 10**6),
         ("training.steps", training.steps, 0, 10**9),
         ("training.output_size", training.output_size, 1, 10**5),
+        ("training.output_depth", training.output_depth, 0, 10**5),
         ("training.batch", training.batch, 1, 10**4),
         ("training.momentum", training.momentum, 0, 0.9999),
         ("training.weight_decay", training.weight_decay, 0, 10),
@@ -307,6 +327,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     tables = asdict(recipe)
     tables["model"]["options"] = dict(recipe.model.options)
     tables["data"]["ignored_values"] = list(recipe.data.ignored_values)
+    tables["data"]["spacing"] = list(recipe.data.spacing)
     tables["prediction"]["one_piece"] = list(recipe.prediction.one_piece)
     tables["regions"] = {name: list(parts) for name, parts in recipe.regions.items()}
     tables["stages"] = list(tables["stages"])

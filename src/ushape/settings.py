@@ -1,7 +1,7 @@
 """Nested plain values, as TOML and JSON give them, → nested frozen dataclasses; what cannot be is told by name.
 
 A value's type is what the field is annotated with: a bool, int, float, str, a Literal, a bool or a Literal, a tuple of
-whole numbers or of texts, a mapping, another dataclass, whose values stand in a table of their own, or a tuple of one,
+numbers or of texts, a mapping, another dataclass, whose values stand in a table of their own, or a tuple of one,
 a table for each.
 """
 
@@ -76,7 +76,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if bool in get_args(hint) and type(value) is bool:
         return value
     if get_origin(hint) is tuple and isinstance(value, list | tuple) and _all_of(get_args(hint)[0], value):
-        return tuple(value)
+        return tuple(float(number) for number in value) if get_args(hint)[0] is float else tuple(value)
     if get_origin(hint) is Mapping and isinstance(value, Mapping):
         return dict(value)
     allowed = _choices(hint)
@@ -128,14 +128,17 @@ _WORDS = {
 }
 
 
+_SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
 def _all_of(kind: type[Any], values: Sequence[Any]) -> bool:
-    return all(type(value) is kind for value in values)
+    return all(type(value) is kind or (kind is float and type(value) is int) for value in values)
 
 
 def _in_words(hint: Any) -> str:
     """What a field that is no choice takes."""
     if get_origin(hint) is tuple:
-        return "a list of whole numbers" if get_args(hint)[0] is int else "a list of texts"
+        return f"a list of {_SEVERAL[get_args(hint)[0]]}"
     return _WORDS.get(get_origin(hint) or hint, str(hint))
 
 

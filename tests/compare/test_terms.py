@@ -27,10 +27,11 @@ def planned(entrant, terms, looked):
 
 
 def test_recipes_differ_in_nothing_but_the_network(looked):
-    recipes = [planned(e, Terms(steps=9), looked) for e in entrants_named(",".join(MODELS))]
+    of_images = [name for name, model in MODELS.items() if model.axes == 2]
+    recipes = [planned(e, Terms(steps=9), looked) for e in entrants_named(",".join(of_images))]
     alone = {repr(replace(recipe, model=ModelRecipe(), stages=())) for recipe in recipes}
     assert len(alone) == 1
-    assert [recipe.model.name for recipe in recipes] == list(MODELS)
+    assert [recipe.model.name for recipe in recipes] == of_images
 
 
 def test_the_network_is_as_published_whatever_a_plan_would_choose(looked):

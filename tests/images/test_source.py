@@ -184,14 +184,14 @@ def test_grey_masks_keep_their_values(tmp_path: Path, name: str) -> None:
     mask = read_mask(save(tmp_path / name, GREY))
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, GREY)
-    assert not is_coloured(tmp_path / name)
+    assert not is_coloured(Page(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.npy"])
 def test_equal_channels_are_the_grey_value(tmp_path: Path, name: str) -> None:
     path = save(tmp_path / name, np.repeat(GREY[..., np.newaxis], 3, axis=-1))
     np.testing.assert_array_equal(read_mask(path), GREY)
-    assert not is_coloured(path)
+    assert not is_coloured(Page(path))
 
 
 def test_alpha_of_masks_is_dropped(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_colours_become_0xrrggbb(tmp_path: Path, name: str) -> None:
     mask = read_mask(path)
     assert mask.dtype == np.int32
     np.testing.assert_array_equal(mask, [[0xFF0000, 0x00FF00], [0x010203, 0xFFFFFF]])
-    assert is_coloured(path)
+    assert is_coloured(Page(path))
 
 
 def test_colours_of_a_palette_become_0xrrggbb(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_whole_numbers_of_any_type_are_values(tmp_path: Path, name: str, dtype: 
 def test_pages_of_mask_stacks_are_read(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", np.stack([GREY, 255 - GREY]))
     np.testing.assert_array_equal(read_mask(path, 1), 255 - GREY)
-    assert not is_coloured(path, 1)
+    assert not is_coloured(Page(path, 1))
 
 
 def test_probabilities_are_no_mask(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ushape import checkpoint
 from ushape.checkpoint import Trained
+from ushape.device import channels_last, laid_out
 from ushape.errors import RecipeError, SizeError
 from ushape.geometry.axis import Axis
 from ushape.intensity import Intensity
@@ -21,11 +22,14 @@ from ushape.recipe import ModelRecipe, Recipe
 
 every_model = pytest.mark.parametrize("name", MODELS)
 
+SMALL: dict[str, dict[str, object]] = {"unet3d": {"depth": 2, "flat_levels": (1, 0, 0)}}  # so that its axes differ
+OPTIONS = {name: {"width": 4, **SMALL.get(name, {})} for name in MODELS}
+
 
 def fresh(name: str, *, seed: int = 0) -> Segmenter:
     """A new network; weights that begin at 0, FCN's scores, are drawn too: there all answers and gradients are 0."""
     torch.manual_seed(seed)
-    net = build(name, in_channels=2, classes=3, width=4).eval()
+    net = build(name, in_channels=2, classes=3, **OPTIONS[name]).eval()
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d) and not module.weight.any():
             torch.nn.init.kaiming_normal_(module.weight)
@@ -41,10 +45,10 @@ def without_dropout(name: str) -> Segmenter:
 
 
 def images(net: Segmenter, number: int = 1) -> Tensor:
-    """Noise of a legal size, unequal along the two axes."""
-    height = net.footprint.input_for(6)
+    """Noise of a legal size, unequal along the last two axes."""
+    *sides, width = (footprint.input_for(6) for footprint in net.footprints)
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(number, 2, height, height + 3 * net.footprint.multiple, generator=generator)
+    return torch.randn(number, 2, *sides, width + 3 * net.footprint.multiple, generator=generator)
 
 
 @every_model
@@ -52,22 +56,23 @@ def test_shapes_are_those_of_the_footprint(name):
     net = fresh(name)
     assert (net.in_channels, net.classes) == (2, 3)
     x = images(net, number=2)
-    height, width = x.shape[-2:]
-    assert net(x).shape == (2, 3, net.footprint.output(height), net.footprint.output(width))
-    assert net.exact(x).shape == (2, 3, net.footprint.exact_output(height), net.footprint.exact_output(width))
+    assert len(net.footprints) == net.axes == x.ndim - 2
+    axes = list(zip(net.footprints, x.shape[2:], strict=True))
+    assert net(x).shape == (2, 3, *(footprint.output(size) for footprint, size in axes))
+    assert net.exact(x).shape == (2, 3, *(footprint.exact_output(size) for footprint, size in axes))
 
 
 @every_model
 def test_the_first_illegal_size_is_refused_or_taken_whole(name):
     net = fresh(name)
-    legal = net.footprint.smallest_input
+    first, *others = (footprint.smallest_input for footprint in net.footprints)
     if net.takes_any_size:
-        assert net(torch.zeros(1, 2, legal + 5, 2 * legal + 1)).shape == (1, 3, legal + 5, 2 * legal + 1)
+        assert net(torch.zeros(1, 2, first + 5, 2 * first + 1)).shape == (1, 3, first + 5, 2 * first + 1)
         return
-    net(torch.zeros(1, 2, legal, legal))
-    illegal = next(n for n in range(legal - 1, 0, -1) if not net.footprint.is_legal(n)) if legal > 1 else 0
-    with pytest.raises(SizeError, match=f"{illegal} pixels.*{legal}"):
-        net(torch.zeros(1, 2, illegal, legal))
+    net(torch.zeros(1, 2, first, *others))
+    illegal = next(n for n in range(first - 1, 0, -1) if not net.footprints[0].is_legal(n)) if first > 1 else 0
+    with pytest.raises(SizeError, match=f"{illegal} pixels.*{first}"):
+        net(torch.zeros(1, 2, illegal, *others))
 
 
 @every_model
@@ -88,8 +93,9 @@ def test_the_exact_answer_is_the_centre_of_the_logits(name):
     net = fresh(name)
     x = images(net)
     logits, exact = net(x), net.exact(x)
-    top, left = ((a - b) // 2 for a, b in zip(logits.shape[-2:], exact.shape[-2:], strict=True))
-    assert torch.equal(exact, logits[..., top : top + exact.shape[-2], left : left + exact.shape[-1]])
+    starts = ((a - b) // 2 for a, b in zip(logits.shape[2:], exact.shape[2:], strict=True))
+    centre = (slice(start, start + size) for start, size in zip(starts, exact.shape[2:], strict=True))
+    assert torch.equal(exact, logits[(..., *centre)])
 
 
 @every_model
@@ -124,7 +130,8 @@ def test_a_gradient_reaches_every_parameter(name):
 def biases_taken_off(net: Segmenter) -> set[str]:
     """Those before a batch normalisation, which takes their mean off again: but for rounding, no gradient comes."""
     pairs = pairwise(net.named_modules())
-    return {f"{name}.bias" for (name, _), (_, after) in pairs if isinstance(after, torch.nn.BatchNorm2d)}
+    norms = torch.nn.BatchNorm2d | torch.nn.BatchNorm3d
+    return {f"{name}.bias" for (name, _), (_, after) in pairs if isinstance(after, norms)}
 
 
 @every_model
@@ -157,8 +164,7 @@ def test_channels_last_gives_the_same_logits(name):
     net = fresh(name)
     x = images(net)
     expected = net(x)
-    net.to(memory_format=torch.channels_last)
-    assert torch.allclose(net(x.to(memory_format=torch.channels_last)), expected, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(channels_last(net)(laid_out(x)), expected, rtol=1e-4, atol=1e-4)
 
 
 @every_model
@@ -173,16 +179,30 @@ def test_bfloat16_stays_near_float32(name):
 
 @every_model
 def test_a_pixel_moves_only_the_logits_that_depend_on_it(name):
-    """By the layers that the network says of itself on one axis; where they say so, something does move."""
+    """By the layers that the network says of itself on its last axis; where they say so, something does move."""
     net = fresh(name).double()
     x = images(net).double()
     expected = net(x)
     for place in [0, x.shape[-1] // 3, x.shape[-1] - 1]:
         changed = x.clone()
         changed[..., x.shape[-2] // 2, place] += 10
-        moved = ((net(changed) - expected).abs().amax(dim=(0, 1, 2)) > 1e-12).nonzero().flatten().tolist()
+        moved = ((net(changed) - expected).abs().flatten(0, -2).amax(dim=0) > 1e-12).nonzero().flatten().tolist()
         axis = net.along_axis(Axis.of_input(x.shape[-1]))
         assert axis.size == expected.shape[-1]
+        depending = [i for i in range(axis.size) if axis.depends_on(i)[0] <= place <= axis.depends_on(i)[1]]
+        assert set(moved) <= set(depending)
+        assert moved or not depending
+
+
+def test_a_slice_moves_only_the_logits_that_depend_on_it():
+    """Along the first axis of a network whose axes differ."""
+    net = fresh("unet3d").double()
+    x = images(net).double()
+    expected, axis = net(x), net.along_axis(Axis.of_input(x.shape[2]), 0)
+    for place in [0, x.shape[2] // 2]:
+        changed = x.clone()
+        changed[:, :, place] += 10
+        moved = ((net(changed) - expected).abs().amax(dim=(0, 1, 3, 4)) > 1e-12).nonzero().flatten().tolist()
         depending = [i for i in range(axis.size) if axis.depends_on(i)[0] <= place <= axis.depends_on(i)[1]]
         assert set(moved) <= set(depending)
         assert moved or not depending
@@ -193,7 +213,7 @@ def test_it_comes_back_from_its_file_as_it_was(name, tmp_path):
     net = fresh(name).placed(torch.device("cpu"))  # laid out as files are read, so that not even rounding differs
     x = images(net)
     labels = Labels(("background", "cell", "nucleus"), (0, 1, 2))
-    recipe = Recipe(model=ModelRecipe(name, {"width": 4}))
+    recipe = Recipe(model=ModelRecipe(name, OPTIONS[name]))
     checkpoint.write(
         tmp_path / "a.safetensors", Trained(net, labels, Intensity((0.0,) * 2, (1.0,) * 2, "uint8"), recipe)
     )

@@ -10,22 +10,25 @@ from typing import Annotated, Any
 import typer
 
 from ushape.cli.facts import plan_facts
-from ushape.cli.options import Data, Device, GroupBy, Ignore, Include, Json, Overwrite, RecipeFile, Seed, Task
+from ushape.cli.options import Data, Device, GroupBy, Ignore, Include, Json, Model, Overwrite, RecipeFile, Seed, Task
 from ushape.cli.settings import flags_in_words, must_be_free, tables
 from ushape.cli.text import say, say_facts, say_faults, say_json
 from ushape.data.annotation import annotate
 from ushape.data.folder import survey
 from ushape.device import choose_device
+from ushape.errors import RecipeError
+from ushape.models import axes_of
 from ushape.recipe import Recipe
 from ushape.regions import region_facts, regions_of
 from ushape.report.preview import write_augmented, write_weights
 from ushape.train.plan import plan
 from ushape.train.prepare import prepare, split_for
-from ushape.train.session import wanted_data, with_budget
+from ushape.train.session import wanted_axes, wanted_data, with_budget
 
 
 def check(
     data: Data,
+    model: Model = None,
     recipe: RecipeFile = None,
     task: Task = None,
     include: Include = None,
@@ -47,10 +50,11 @@ def check(
     Exit status 0 where it can be trained on, 2 where not.
     """
     must_be_free([path for path in (augment, weights) if path], overwrite=overwrite)
-    flags = {"task": task, "include": include, "group_by": group_by, "ignore": ignore, "seed": seed}
+    flags = {"model": model, "task": task, "include": include, "group_by": group_by, "ignore": ignore, "seed": seed}
     said = with_budget(tables(recipe, flags), None, None)
     wanted = wanted_data(said)
-    found = survey(data, include=wanted.include, group_by=wanted.group_by or None)
+    axes = wanted_axes(said)
+    found = survey(data, include=wanted.include, group_by=wanted.group_by or None, axes=axes)
     annotation = annotate(
         found, task=None if wanted.task == "auto" else wanted.task, ignored_values=wanted.ignored_values
     )
@@ -88,6 +92,10 @@ def _drawn(data: Path, recipe: Recipe, augment: Path | None, weights: Path | Non
     """The pictures that were asked for."""
     if not augment and not weights:
         return []
+    if axes_of(recipe.model.name) != 2:
+        raise RecipeError(
+            "Of volumes there is no picture of patches or weights yet. Leave --augment and --weights out."
+        )
     prepared, facts = prepare(data, recipe), []
     if weights:  # first, as there may be none
         name = write_weights(weights, prepared, recipe)

@@ -21,7 +21,7 @@ from ushape.train.loop import Event, Stepped
 from ushape.train.plan import plan as chosen
 from ushape.train.prepare import look, split_for
 from ushape.train.run import Run
-from ushape.train.session import wanted_data, with_budget
+from ushape.train.session import wanted_axes, wanted_data, with_budget
 from ushape.train.settle import Settled
 from ushape.train.stages import StageBegun, StagedRun
 from ushape.train.state import WentBack
@@ -34,7 +34,7 @@ _TOPICS = {FlipsChosen: "flips", Calibrated: "calibration", ObjectsChosen: "obje
 
 def planned(data: Path, said: Mapping[str, Any], device: torch.device, processes: int = 1) -> Recipe:
     """The recipe for this folder, machine and number of processes, each choice told with its reason."""
-    found, annotation = look(data, wanted_data(said))
+    found, annotation = look(data, wanted_data(said), wanted_axes(said))
     plan = chosen(found, annotation, said, device, processes=processes)
     parts = split_for(found, annotation, plan.recipe)
     regions = region_facts(regions_of(plan.recipe.regions, annotation.labels), annotation.labels)

@@ -55,6 +55,9 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also a page with the best and worst cases.")
     ] = None,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help="Of --masks: all slices of a file together, not each alone.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Score a trained network on annotated images, or masks against the truth."""
@@ -63,7 +66,7 @@ def evaluate(
     families = families_named(metrics) if metrics is not None else None
     ignored = mask_values(ignore) if ignore is not None else None
     if run and data and not masks and not truth:
-        must_stand_alone("RUN", {"task": task}, "knows what it was trained for")
+        must_stand_alone("RUN", {"task": task, "volumes": volumes}, "knows what it was trained for")
         predictor = predictor_from(
             run,
             flips=flips,
@@ -91,6 +94,7 @@ def evaluate(
             families=families,
             task=task.value if task else None,
             regions=declared_in(region or ()),
+            axes=3 if volumes else 2,
         )
     else:
         raise RecipeError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ushape.checkpoint import Trained
 from ushape.data.pair import counted
+from ushape.models import axes_of
 from ushape.regions import region_facts
 from ushape.train.plan import Plan
 
@@ -18,7 +19,9 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
     options = ", ".join(f"{name} {value}" for name, value in model.options.items()) or "as published"
     minutes = f"{training.minutes:g} minute{'s' * (training.minutes != 1)}"
     budget = minutes if training.minutes else counted(training.steps, "step")
-    patches = f"batches of {training.batch} patches of {training.output_size} px"
+    sizes = training.output_sizes(axes_of(model.name))
+    side = str(training.output_size) if len(sizes) == 2 else " x ".join(map(str, sizes))
+    patches = f"batches of {training.batch} patches of {side} px"
     borders = "" if training.border_weights == "none" else f" with border weights {training.border_weights}"
     return [
         ("network", f"{model.name}, {options}"),

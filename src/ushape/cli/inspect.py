@@ -71,6 +71,8 @@ def inspect(
 
 
 def _say_outlook(model: Segmenter, size: str, memory: str | None, trained: Trained | None, *, json: bool) -> None:
+    if model.axes != 2:
+        raise RecipeError("--tiles tells how an image is divided, and this network takes volumes. Leave it out.")
     flips = trained is not None and trained.recipe.prediction.flips is True
     strategy = Strategy(model, bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES, by_rows=not flips)
     foreseen = outlook(model, _shape(size), strategy)

@@ -37,6 +37,7 @@ Data = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of images and
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `ushape train` wrote, or a file in it.")]
 Minutes = Annotated[float | None, typer.Option(help=f"Of training; {DEFAULT_MINUTES:g} where no budget is given.")]
 Steps = Annotated[int | None, typer.Option(help="Of training, in place of minutes.")]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="Which network; `ushape inspect` shows it.")]
 Width = Annotated[int | None, typer.Option(help="Channels of the network's first level.")]
 RecipeFile = Annotated[
     Path | None, typer.Option(metavar="FILE.toml", help="All settings, or unet-2015, the paper's; flags overrule it.")

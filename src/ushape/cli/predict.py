@@ -28,7 +28,7 @@ from ushape.cli.settings import predictor_from
 from ushape.cli.tables import say_mended, say_proof, say_trust
 from ushape.cli.text import say, say_facts, say_json
 from ushape.errors import RecipeError
-from ushape.images.source import open_image
+from ushape.images.source import source_of
 from ushape.predict.conditions import conditions_of
 from ushape.predict.files import Job, MaskWritten
 from ushape.predict.formats import ABOUT, formats_named
@@ -95,11 +95,11 @@ def predict(
         say(f"engine {predictor.choice.in_words()}", err=True)
     if precision is PrecisionChoice.fast and predictor.precision == "float32":
         say("precision float32: bfloat16 is not faster on this machine", err=True)
-    pages = find_images(images)
+    pages = find_images(images, axes=predictor.axes)
     if prove:
         for page in pages:
             say(str(page), err=json)
-            tilings = proving(predictor, open_image(page.path, page.index))
+            tilings = proving(predictor, source_of(page))
             agree = [say_proof(compared, err=json) for compared in tilings]
             if not all(agree):
                 raise typer.Exit(1)

@@ -14,7 +14,7 @@ from ushape.checkpoint import ENSEMBLE, is_checkpoint
 from ushape.cli.options import EngineChoice, PiecesInChoice, PrecisionChoice
 from ushape.device import choose_device, faster_precision
 from ushape.errors import OutputError, RecipeError
-from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
+from ushape.predict.tiled import Predictor, load
 from ushape.regions import declared_in
 
 Flags = Mapping[str, Any]  # Any: numbers, texts and truths, by the flag's name; None where it was not given
@@ -135,7 +135,7 @@ def predictor_from(
         device=device,
         flips=flips,
         precision="float32" if precision is PrecisionChoice.exact else faster_precision(choose_device(device)),
-        memory_bytes=bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES,
+        memory_bytes=bytes_of(memory) if memory else None,
         keep_px=tile,
         engine=engine.value if engine else "torch",
         regions=declared_in(regions or ()),

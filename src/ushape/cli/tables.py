@@ -171,9 +171,9 @@ def say_anatomy(anatomy: Anatomy) -> None:
         [
             ("input → output", f"{_pixels(anatomy.input_size)} → {_pixels(anatomy.output_size)} px"),
             ("legal inputs", f"{anatomy.smallest_input} + {anatomy.multiple}·n; nearest: {near}"),
-            ("margin", f"{anatomy.margin} px at each side" + (" (zero-padded inside)" if anatomy.padded else "")),
+            ("margin", f"{_pixels(anatomy.margins)} px at each side" + " (zero-padded inside)" * anatomy.padded),
             *([("receptive field", f"{reach} px, of one answered pixel, at most")] if reach else []),
-            ("tiles start at", f"multiples of {anatomy.multiple} px"),
+            ("tiles start at", f"multiples of {_pixels(anatomy.multiples)} px"),
             ("parameters", f"{anatomy.parameters:,}"),
             ("operations", f"{anatomy.multiply_adds / 1e9:,.2f} billion multiply-adds for this input"),
         ]
@@ -210,8 +210,8 @@ def _layer_cells(layer: Layer) -> list[str]:
     ]
 
 
-def _pixels(size: tuple[int, int]) -> str:
-    return str(size[0]) if size[0] == size[1] else f"{size[0]} x {size[1]}"
+def _pixels(size: tuple[int, ...]) -> str:
+    return str(size[0]) if len(set(size)) == 1 else " x ".join(map(str, size))
 
 
 def _table(*titles: str) -> Table:

@@ -19,6 +19,7 @@ from ushape.cli.options import (
     Include,
     Json,
     Minutes,
+    Model,
     Overwrite,
     RecipeFile,
     Seed,
@@ -50,7 +51,7 @@ def train(
     until_flat: Annotated[
         bool, typer.Option("--until-flat", help="End once validation gains no more; the budget is the longest.")
     ] = False,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Which network; `ushape inspect` shows it.")] = None,
+    model: Model = None,
     width: Width = None,
     padding: Annotated[str | None, typer.Option(help="valid, as published, or same.")] = None,
     recipe: RecipeFile = None,

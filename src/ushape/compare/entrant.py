@@ -66,8 +66,8 @@ _VARIANTS = {
 
 
 def known() -> dict[str, str]:
-    """Every name that there is for an entrant, with what it stands for."""
-    about = dict.fromkeys(MODELS, "as published")
+    """Every name that there is for an entrant, with what it stands for; networks of volumes are not compared yet."""
+    about = dict.fromkeys((name for name, model in MODELS.items() if model.axes == 2), "as published")
     return about | {name: of.about for name, of in _VARIANTS.items() if of.model in MODELS}
 
 
@@ -81,6 +81,11 @@ def entrants_named(text: str, *, width: int | None = None) -> tuple[Entrant, ...
     [('unet:skip=none', {'name': 'unet', 'options': {'width': 8, 'skip': 'none'}})]
     """
     asked = _asked(text)
+    of_volumes = [name for name in asked if name.split(":")[0] in MODELS.keys() - known().keys()]
+    if of_volumes:
+        raise RecipeError(
+            f"{', '.join(of_volumes)}: networks of volumes cannot be compared yet. Compare those of images."
+        )
     unknown = [name for name in asked if name.split(":")[0] not in known()]
     if unknown:
         hints = " ".join(f"There is no entrant {name!r}; {nearest(name.split(':')[0], known())}" for name in unknown)

@@ -28,7 +28,7 @@ from ushape.data.mask_values import (
 from ushape.data.pair import Fault, Merge, Pair, counted, every_error, listed
 from ushape.data.scribbles import ignored_faults, scribble_faults, sparse_faults
 from ushape.errors import DataError
-from ushape.images.source import UNANNOTATED, read_mask
+from ushape.images.source import UNANNOTATED, mask_of
 from ushape.labels import IGNORED, Labels, connected_regions
 from ushape.metrics.scope import is_sparse, stated_share
 
@@ -168,7 +168,7 @@ def read_classes(pair: Pair, annotation: Annotation) -> NDArray[np.uint8]:
     else:
         classes = _encoded(_one_mask(pair, annotation.labels.coloured), annotation)
     if pair.valid:
-        classes[~in_view(read_mask(pair.valid.path, pair.valid.index))] = IGNORED
+        classes[~in_view(mask_of(pair.valid))] = IGNORED
     return classes
 
 
@@ -181,7 +181,7 @@ def read_objects(pair: Pair, annotation: Annotation) -> NDArray[np.int32]:
     numbers = np.zeros(classes.shape, dtype=np.int32)
     if pair.merge == "objects":
         for number, mask in enumerate(pair.masks, start=1):
-            numbers[_is_drawn(read_mask(mask.page.path, mask.page.index), annotation)] = number
+            numbers[_is_drawn(mask_of(mask.page), annotation)] = number
     elif annotation.numbered:
         numbers[:] = _one_mask(pair, coloured=False)
     else:
@@ -268,14 +268,14 @@ def _encoded(values: NDArray[np.integer], annotation: Annotation) -> NDArray[np.
 
 
 def _one_mask(pair: Pair, coloured: bool) -> NDArray[np.integer]:
-    masks = [read_mask(mask.page.path, mask.page.index, coloured=coloured) for mask in pair.masks]
+    masks = [mask_of(mask.page, coloured=coloured) for mask in pair.masks]
     union: NDArray[np.integer] = np.maximum.reduce(masks)
     return union
 
 
 def _first_class(pair: Pair, annotation: Annotation) -> NDArray[np.uint8]:
     names, ignored_values = annotation.labels.names, annotation.labels.ignored_values
-    read = {m.class_name: read_mask(m.page.path, m.page.index) for m in pair.masks if m.class_name}
+    read = {m.class_name: mask_of(m.page) for m in pair.masks if m.class_name}
     classes = np.zeros(next(iter(read.values())).shape, dtype=np.uint8)
     for mask in read.values():
         classes[np.isin(mask, ignored_values)] = IGNORED

@@ -1,14 +1,18 @@
 """One draw → one transform of image, classes and weights together (U-Net 2015, Section 3.1).
 
 Shift, rotation, scale, flips and elastic deformation are composed before anything is sampled, so that each pixel is
-interpolated once: image and weights bilinear, classes nearest, all three at the same places.
+interpolated once: image and weights bilinear, classes nearest, all three at the same places. Volumes are turned in all
+planes, and deformed along all axes, by the size of their voxels; along an axis that is coarse (geometry/anisotropy.py)
+they are only mirrored, since slices far apart do not say what lies between them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -16,14 +20,15 @@ from torch.nn import functional as F
 
 from ushape.data.elastic import GRID, displacement, unfolded
 from ushape.errors import RecipeError
+from ushape.geometry.anisotropy import coarse_axes
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How far training patches may stray from the images; 0 (scale: 1, flip: False) turns a part off.
 
-    rotation_degrees: uniform within ± this. scale: magnification, log-uniform between 1/scale and scale.
-    flip: each axis mirrored with probability 1/2.
+    rotation_degrees: uniform within ± this, of volumes in each plane. scale: magnification, log-uniform between 1/scale
+        and scale. flip: each axis mirrored with probability 1/2.
     elastic_px: standard deviation of the vectors of the elastic deformation (10 in the paper); fields that would fold a
         small patch are softened, see `elastic.unfolded`.
     The values, in units of the standardised image, alike in all channels:
@@ -65,24 +70,27 @@ class Augmentation:
             rotation_degrees=0, scale=1, flip=False, elastic_px=0, contrast=0, brightness=0, curve=0, noise=0
         )
 
-    def draw(self, count: int, generator: torch.Generator) -> Transform:
+    def draw(self, count: int, generator: torch.Generator, spacing: Sequence[float] = (1.0, 1.0)) -> Transform:
         """One transform for each of `count` patches, from a generator on the CPU.
 
-        As many numbers are drawn whatever is turned off, so that turning one part off leaves the others as they were.
+        spacing: the length of a voxel along each axis, of which there are as many as the patches have. As many numbers
+        are drawn whatever is turned off, so that turning one part off leaves the others as they were.
         """
-        uniform = 2 * torch.rand(7, count, generator=generator, dtype=torch.float64) - 1
-        turn, zoom, top_down, left_right, contrast, brightness, curve = uniform
-        vectors = torch.randn(count, 2, GRID, GRID, generator=generator) * self.elastic_px
+        axes = len(spacing)
+        planes = list(combinations(range(axes), 2))
+        uniform = 2 * torch.rand(len(planes) + axes + 4, count, generator=generator, dtype=torch.float64) - 1
+        turns, (zoom, *mirrored, contrast, brightness, curve) = uniform[: len(planes)], uniform[len(planes) :]
+        vectors = torch.randn(count, axes, *(GRID for _ in spacing), generator=generator) * self.elastic_px
         noise = torch.rand(count, generator=generator) * self.noise
         noise_seed = int(torch.randint(2**62, (1,), generator=generator))
         return Transform(
             matrix=_matrix(
-                angle=turn * math.radians(self.rotation_degrees),
+                angles=dict(zip(planes, turns * math.radians(self.rotation_degrees), strict=True)),
                 magnification=self.scale**zoom,
-                top_down=top_down < 0 if self.flip else torch.zeros(count, dtype=torch.bool),
-                left_right=left_right < 0 if self.flip else torch.zeros(count, dtype=torch.bool),
+                mirrored=[side < 0 if self.flip else torch.zeros(count, dtype=torch.bool) for side in mirrored],
+                spacing=spacing,
             ),
-            vectors=vectors,
+            vectors=_by_spacing(vectors, spacing),
             gain=((1 + self.contrast) ** contrast).float(),
             shift=(brightness * self.brightness).float(),
             bend=(curve * self.curve).float(),
@@ -93,7 +101,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Transform:
-    """What was drawn for N patches, all on the CPU.
+    """What was drawn for N patches, all on the CPU; of volumes, with three axes in place of two.
 
     matrix: (N, 2, 2) float64, offsets from the patch's centre (y, x) → offsets in the image.
     vectors: (N, 2, 3, 3), of the elastic deformation, in pixels of the patch.
@@ -108,22 +116,30 @@ class Transform:
     noise: Tensor
     noise_seed: int
 
-    def warp(self, size: int, device: torch.device) -> Warp:
-        """Where the pixels of N square patches come from: matrix · (offset from the centre + displacement)."""
-        offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        down = self.matrix[:, :, 0, None] * offset  # (N, 2, size): the share of the pixel's row in both coordinates
-        across = self.matrix[:, :, 1, None] * offset
+    def warp(self, size: int | Sequence[int], device: torch.device) -> Warp:
+        """Where the pixels of N patches come from: matrix · (offset from the centre + displacement).
+
+        size: of their sides, along each axis where these differ.
+        """
+        axes = self.matrix.shape[-1]
+        sizes = [size] * axes if isinstance(size, int) else list(size)
+        shares = []  # (N, A, size): of the pixel's row, and of its column, in all coordinates
+        for axis, side in enumerate(sizes):
+            offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+            shares.append(self.matrix[:, :, axis, None] * offset)
         # The centre of an even patch lies half a pixel before its centre pixel, which offsets are counted from.
-        down = down + ((size - 1) / 2 - size // 2)
-        vectors = unfolded(self.vectors, size, size)
-        moved = torch.einsum("nij,njkl->nikl", self.matrix.float(), vectors).to(device)
-        offsets = down.float().to(device)[..., None] + across.float().to(device)[:, :, None]
-        return Warp(offsets.add_(displacement(moved, size, size)))
+        shares[0] = shares[0] + torch.tensor([[(side - 1) / 2 - side // 2] for side in sizes], dtype=torch.float64)
+        vectors = unfolded(self.vectors, *sizes)
+        moved = (self.matrix.float() @ vectors.flatten(2)).view(vectors.shape).to(device)
+        spread = [_along(share.float().to(device), axis, axes) for axis, share in enumerate(shares)]
+        offsets = reduce(torch.add, spread)
+        return Warp(offsets.add_(displacement(moved, *sizes)))
 
     def values(self, image: Tensor) -> Tensor:
         """(N, C, h, w) → the same with contrast, brightness, curve and noise of each patch."""
         gain, shift, bend, noise = (
-            x[:, None, None, None].to(image.device) for x in (self.gain, self.shift, self.bend, self.noise)
+            x.view(-1, *(1 for _ in image.shape[1:])).to(image.device)
+            for x in (self.gain, self.shift, self.bend, self.noise)
         )
         image = (image * gain).add_(shift)  # in place from here on: fresh memory would cost more than the arithmetic
         if self.bend.any():
@@ -141,34 +157,53 @@ class Warp:
     Sampling takes square boxes of the image around that centre pixel, 2·half + 1 pixels wide. `half` is a power of
     two: then the way to grid_sample's coordinates and back is exact, and a pixel that moves by whole pixels keeps its
     value to the last bit. The line beyond `reach` does not count, but must be finite; what lies beyond it is not read.
+
+    Of volumes it is (N, 3, d, h, w), and boxes, square in the plane, have a depth of their own: reaches, halves.
     """
 
     offsets: Tensor
 
+    @property
+    def axes(self) -> int:
+        return self.offsets.shape[1]
+
     @cached_property
+    def reaches(self) -> tuple[int, ...]:
+        """The smallest whole number that no offset exceeds along each axis; rows and columns have one, the larger."""
+        of_plane = _reach(self.offsets[:, -2:])
+        return (*(_reach(self.offsets[:, axis]) for axis in range(self.axes - 2)), of_plane, of_plane)
+
+    @property
+    def halves(self) -> tuple[int, ...]:
+        """Along each axis the smallest power of two from its reach up."""
+        return tuple(1 << max(0, reach - 1).bit_length() for reach in self.reaches)
+
+    @property
     def reach(self) -> int:
-        """The smallest whole number that no offset exceeds."""
-        least, most = torch.aminmax(self.offsets)
-        return math.ceil(max(-float(least), float(most)))
+        """In the plane."""
+        return self.reaches[-1]
 
     @property
     def half(self) -> int:
-        """The smallest power of two from `reach` up."""
-        return 1 << max(0, self.reach - 1).bit_length()
+        """In the plane."""
+        return self.halves[-1]
 
-    def inner(self, margin: int) -> Warp:
-        """The same without a margin at each side."""
-        if margin == 0:
+    def inner(self, margin: int | Sequence[int]) -> Warp:
+        """The same without a margin at each side, along each axis where margins differ."""
+        margins = [margin] * self.axes if isinstance(margin, int) else margin
+        if not any(margins):
             return self
-        height, width = self.offsets.shape[-2:]
-        return Warp(self.offsets[..., margin : height - margin, margin : width - margin])
+        sizes = zip(margins, self.offsets.shape[2:], strict=True)
+        return Warp(self.offsets[:, :, *(slice(cut, size - cut) for cut, size in sizes)])
 
     def bilinear(self, boxes: Tensor) -> Tensor:
         """(N, C, 2·half + 1, 2·half + 1) → (N, C, h, w)."""
         self._must_fit(boxes)
-        grid = (self.offsets / self.half).permute(0, 2, 3, 1)
+        halves = self.half if len(set(self.halves)) == 1 else self._per_axis(self.halves)
+        grid = (self.offsets / halves).movedim(1, -1)
         # grid_sample takes (x, y) within ±1; where the boxes exchange rows and columns, (y, x) is that.
-        return F.grid_sample(boxes.mT, grid, mode="bilinear", padding_mode="border", align_corners=True)
+        turned = boxes.permute(0, 1, *range(boxes.ndim - 1, 1, -1))
+        return F.grid_sample(turned, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
     def nearest(self, boxes: Tensor) -> Tensor:
         """(N, 2·half + 1, 2·half + 1) of any type → (N, h, w), with values that the boxes hold and no others."""
@@ -178,17 +213,67 @@ class Warp:
     @cached_property
     def _nearest(self) -> Tensor:
         """(N, h, w) int64: the number of each pixel's nearest one, counted row by row through its box."""
-        row, column = self.offsets.round().int().unbind(1)
-        side = 2 * self.half + 1
-        return row.mul_(side).add_(column).add_(self.half * (side + 1)).long()
+        first, *others = self.offsets.round().int().unbind(1)
+        number, centre = first, self.halves[0]
+        for place, half in zip(others, self.halves[1:], strict=True):
+            side = 2 * half + 1
+            number, centre = number.mul_(side).add_(place), centre * side + half
+        return number.add_(centre).long()
+
+    def _per_axis(self, values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, device=self.offsets.device).view(-1, *(1 for _ in values))
 
     def _must_fit(self, boxes: Tensor) -> None:
-        assert boxes.shape[-2:] == (2 * self.half + 1, 2 * self.half + 1), (boxes.shape, self.half)
+        assert boxes.shape[-self.axes :] == tuple(2 * half + 1 for half in self.halves), (boxes.shape, self.halves)
 
 
-def _matrix(angle: Tensor, magnification: Tensor, top_down: Tensor, left_right: Tensor) -> Tensor:
-    """(N, 2, 2): the patch's (y, x) → the image's: flipped, then turned, then shrunk by the magnification."""
-    cosine, sine = angle.cos() / magnification, angle.sin() / magnification
-    rotation = torch.stack([torch.stack([cosine, sine], -1), torch.stack([-sine, cosine], -1)], -2)
-    flips = torch.stack([1 - 2 * top_down.double(), 1 - 2 * left_right.double()], -1)
-    return rotation * flips[:, None]
+def _matrix(
+    angles: Mapping[tuple[int, int], Tensor],
+    magnification: Tensor,
+    mirrored: Sequence[Tensor],
+    spacing: Sequence[float],
+) -> Tensor:
+    """(N, A, A): the patch's (y, x) → the image's: flipped, then turned, then shrunk by the magnification.
+
+    angles: of each plane; those that a coarse axis lies in are not turned, nor is what lies along it shrunk.
+    """
+    coarse = coarse_axes(spacing)
+    turns = [_turn(angle, plane, spacing) for plane, angle in angles.items() if not any(coarse[axis] for axis in plane)]
+    still = torch.eye(len(spacing), dtype=torch.float64).expand(len(magnification), -1, -1)
+    shrunk = [torch.ones_like(magnification) if is_coarse else magnification for is_coarse in coarse]
+    flips = torch.stack([1 - 2 * side.double() for side in mirrored], -1)
+    turned = reduce(torch.matmul, turns) if turns else still
+    return turned / torch.stack(shrunk, -1)[:, None] * flips[:, None]
+
+
+def _turn(angle: Tensor, plane: tuple[int, int], spacing: Sequence[float]) -> Tensor:
+    """(N,) angles → (N, A, A), in a plane of voxels that are longer along one axis."""
+    first, second = plane
+    ratio = spacing[second] / spacing[first]
+    turn = torch.eye(len(spacing), dtype=torch.float64).repeat(len(angle), 1, 1)
+    turn[:, first, first] = turn[:, second, second] = angle.cos()
+    turn[:, first, second], turn[:, second, first] = angle.sin() * ratio, -angle.sin() / ratio
+    return turn
+
+
+def _by_spacing(vectors: Tensor, spacing: Sequence[float]) -> Tensor:
+    """(N, A, 3, …) vectors in lengths of the finest axis → in voxels; none along a coarse axis, where all slices share
+    those of the middle.
+    """
+    for axis, is_coarse in enumerate(coarse_axes(spacing)):
+        if is_coarse:
+            vectors = vectors.select(2 + axis, GRID // 2).unsqueeze(2 + axis).expand_as(vectors).clone()
+            vectors[:, axis] = 0
+        elif spacing[axis] != min(spacing):
+            vectors[:, axis] /= spacing[axis] / min(spacing)
+    return vectors
+
+
+def _along(share: Tensor, axis: int, axes: int) -> Tensor:
+    """(N, A, size) → the same with the axes of a patch, of which this is one."""
+    return share.view(*share.shape[:2], *(share.shape[2] if each == axis else 1 for each in range(axes)))
+
+
+def _reach(offsets: Tensor) -> int:
+    least, most = torch.aminmax(offsets)
+    return math.ceil(max(-float(least), float(most)))

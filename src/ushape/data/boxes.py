@@ -1,8 +1,9 @@
-"""The surroundings of a pixel, one square box per patch, for a `Warp` to sample."""
+"""The surroundings of a pixel, or voxel, one box per patch, for a `Warp` to sample."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -11,29 +12,37 @@ from ushape.data.augment import Warp
 from ushape.geometry.tiles import mirrored
 
 
-def boxes(planes: Sequence[Tensor], centres: Sequence[tuple[int, int]], warp: Warp) -> Tensor:
-    """(…, H, W) of each example → (N, …, 2·half + 1, 2·half + 1) around its centre, mirrored outside the image.
+def boxes(planes: Sequence[Tensor], centres: Sequence[tuple[int, ...]], warp: Warp) -> Tensor:
+    """(…, H, W) of each example → (N, …, 2·half + 1, 2·half + 1) around its centre, mirrored outside the image; of
+    volumes, D comes before H.
 
     centres: (y, x) of a pixel of each image. Only what the warp reads is filled; beyond, nothing is promised.
     """
-    side, reach = 2 * warp.half + 1, min(warp.reach + 1, warp.half)
-    read = slice(warp.half - reach, warp.half + reach + 1)
-    result = planes[0].new_empty(len(planes), *planes[0].shape[:-2], side, side)
+    around = [(half, min(reach + 1, half)) for reach, half in zip(warp.reaches, warp.halves, strict=True)]
+    read = [slice(half - reach, half + reach + 1) for half, reach in around]
+    leading = planes[0].shape[: -warp.axes]
+    result = planes[0].new_empty(len(planes), *leading, *(2 * half + 1 for half, _ in around))
     for box, plane, centre in zip(result, planes, centres, strict=True):
-        _fill(box[..., read, read], plane, centre)
+        _fill(box[_last(read)], plane, centre)
     return result
 
 
-def _fill(box: Tensor, plane: Tensor, centre: tuple[int, int]) -> None:
+def _fill(box: Tensor, plane: Tensor, centre: tuple[int, ...]) -> None:
     """Makes a box of odd sides what lies around the pixel: copied where there is image, mirrored from there."""
-    rows, columns = (
+    axes = len(centre)
+    spans = [
         _Span(pixel - side // 2, side, size)
-        for pixel, side, size in zip(centre, box.shape[-2:], plane.shape[-2:], strict=True)
-    )
-    band = box[..., rows.inside, :]  # columns, slow to gather, first and in few rows
-    band[..., columns.inside] = plane[..., rows.shown, columns.shown]
-    columns.mirror(band, -1)
-    rows.mirror(box, -2)
+        for pixel, side, size in zip(centre, box.shape[-axes:], plane.shape[-axes:], strict=True)
+    ]
+    box[_last([span.inside for span in spans])] = plane[_last([span.shown for span in spans])]
+    for axis in range(axes - 1, -1, -1):  # columns, slow to gather, first and in few rows
+        band = box[_last([*(span.inside for span in spans[:axis]), *(slice(None) for _ in spans[axis:])])]
+        spans[axis].mirror(band, axis - axes)
+
+
+def _last(places: Sequence[slice]) -> tuple[EllipsisType | slice, ...]:
+    """The index of places along the last axes."""
+    return (..., *places)
 
 
 class _Span:

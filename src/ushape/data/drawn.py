@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ushape.data.mask_values import Tally
 from ushape.data.pair import Fault, Pair, error
 from ushape.errors import ImageError
-from ushape.images.source import Page, is_coloured, read_mask
+from ushape.images.source import Page, is_coloured, mask_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _drawn(pairs: Sequence[Pair], *, coloured: bool) -> tuple[list[Drawn], list[
 
 def _read(page: Page, faults: list[Fault], coloured: bool) -> NDArray[np.integer] | None:
     try:
-        return read_mask(page.path, page.index, coloured=coloured)
+        return mask_of(page, coloured=coloured)
     except ImageError as damage:
         faults.append(error(str(damage), [page.path]))
         return None
@@ -88,7 +88,6 @@ def _tallied(
     counted = None if region is None else in_view(region)
     every = [np.maximum.reduce(masks)] if pair.merge == "objects" else masks
     coloured = coloured or any(
-        mask.dtype == np.int32 and is_coloured(file.page.path, file.page.index)
-        for file, mask in zip(pair.masks, masks, strict=True)
+        mask.dtype == np.int32 and is_coloured(file.page) for file, mask in zip(pair.masks, masks, strict=True)
     )
     return Drawn(pair, tuple(Tally.of(mask, counted) for mask in every), coloured, masks[0].size)

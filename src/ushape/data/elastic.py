@@ -2,11 +2,13 @@
 
 The paper's "bicubic interpolation" is read as what image processing calls by that name: separable cubic convolution
 with the kernel of Keys (1981), a = −1/2, and the grid repeated beyond its rim. It passes through the vectors, and its
-slope is continuous. The nine grid points lie on the patch's corners, the middles of its sides, and its centre.
+slope is continuous. The nine grid points lie on the patch's corners, the middles of its sides, and its centre; of a
+volume there are 3×3×3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -19,37 +21,60 @@ STEEPEST = 0.5
 """Displacements change by about this many pixels per pixel at most: the image is stretched no more than twofold, and
 since it is below 1, nothing folds."""
 
-_SAMPLES = 33
+_SAMPLES = {2: 33, 3: 9}  # along each axis, by how many axes there are
 
 
-def displacement(vectors: Tensor, height: int, width: int) -> Tensor:
+def displacement(vectors: Tensor, *sizes: int) -> Tensor:
     """(N, 2, 3, 3) vectors (y, x) in pixels → (N, 2, height, width) displacements in pixels, through the vectors.
+
+    Of volumes: (N, 3, 3, 3, 3) vectors (z, y, x) → (N, 3, depth, height, width).
 
     >>> displacement(torch.tensor([[[[0.0, 4.0, 8.0]] * 3] * 2]), 5, 3)[0, 1, 0].tolist()
     [0.0, 4.0, 8.0]
     """
-    assert vectors.shape[1:] == (2, GRID, GRID), vectors.shape
-    down = _weights(height).to(vectors)
-    across = _weights(width).to(vectors)
-    return down @ vectors @ across.T
+    assert vectors.shape[1:] == (len(sizes), *(GRID for _ in sizes)), vectors.shape
+    return _along_each(vectors, [_weights(size).to(vectors) for size in sizes])
 
 
-def unfolded(vectors: Tensor, height: int, width: int) -> Tensor:
-    """The vectors, those of a field that is too steep for its patch made shorter, all nine by one factor.
+def unfolded(vectors: Tensor, *sizes: int) -> Tensor:
+    """The vectors, those of a field that is too steep for its patch made shorter, all of them by one factor.
 
     With the paper's σ of 10 px this touches no patch of the paper's size, nor of 380 px, and one in 30 of 256 px; at
     128 px vectors shrink to 3/4 in the median, and smaller patches are deformed in proportion to their size.
     """
-    samples = _weights(_SAMPLES).to(vectors)
-    slopes = samples.diff(dim=0) * (_SAMPLES - 1)
+    axes = range(len(sizes))
+    count = _SAMPLES[len(sizes)]
+    samples = _weights(count).to(vectors)
+    slopes = samples.diff(dim=0) * (count - 1)
     between = (samples[1:] + samples[:-1]) / 2
-    down = slopes @ vectors @ between.T / max(height - 1, 1)
-    across = between @ vectors @ slopes.T / max(width - 1, 1)
-    # The larger singular value of the derivative (down, across): the change per pixel in the steepest direction.
+    derivatives = [
+        _along_each(vectors, [slopes if axis == along else between for axis in axes]) / max(sizes[along] - 1, 1)
+        for along in axes
+    ]
+    steepest = _steepest_of_plane(*derivatives) if len(sizes) == 2 else _steepest(derivatives)
+    return vectors * (STEEPEST / steepest.clamp(min=STEEPEST)).view(-1, *(1 for _ in vectors.shape[1:]))
+
+
+def _along_each(vectors: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """(N, A, 3, …) with each axis of the grid multiplied by a matrix, the first axis first."""
+    *others, last = matrices
+    for axis, matrix in enumerate(others, start=2):
+        vectors = (matrix @ vectors.movedim(axis, -2)).movedim(-2, axis)
+    return vectors @ last.T
+
+
+def _steepest_of_plane(down: Tensor, across: Tensor) -> Tensor:
+    """(N,), the change per pixel in the steepest direction: the larger singular value of the derivative."""
     squares = down.square().sum(1) + across.square().sum(1)
     determinant = down[:, 0] * across[:, 1] - down[:, 1] * across[:, 0]
-    steepest = ((squares + (squares.square() - 4 * determinant.square()).clamp(min=0).sqrt()) / 2).amax((1, 2)).sqrt()
-    return vectors * (STEEPEST / steepest.clamp(min=STEEPEST))[:, None, None, None]
+    return ((squares + (squares.square() - 4 * determinant.square()).clamp(min=0).sqrt()) / 2).amax((1, 2)).sqrt()
+
+
+def _steepest(derivatives: Sequence[Tensor]) -> Tensor:
+    """The same for any number of axes: (N, A, …) along each → (N,)."""
+    jacobian = torch.stack([derivative.flatten(2) for derivative in derivatives], dim=1)  # (N, along, component, place)
+    steepest: Tensor = torch.linalg.matrix_norm(jacobian.permute(0, 3, 2, 1), ord=2).amax(1)
+    return steepest
 
 
 @lru_cache(maxsize=64)

@@ -20,14 +20,14 @@ from ushape.data.drawings import drawn_names
 from ushape.data.found import Found, Match
 from ushape.data.grids import grid_faults
 from ushape.data.groups import grouped, grouped_by, merged
-from ushape.data.inspection import ImageFacts, copies, inspected
+from ushape.data.inspection import SIDES, ImageFacts, copies, inspected, times
 from ushape.data.layouts import recognise
 from ushape.data.names import IMAGE_FOLDERS, folder_word
 from ushape.data.orphans import closed, nothing, only_one, orphans, unread
 from ushape.data.pair import Fault, MaskFile, Merge, Pair, counted, error, every_error, listed
 from ushape.data.tree import list_tree
 from ushape.errors import DataError, ImageError
-from ushape.images.source import Page, pages
+from ushape.images.source import Page, pages_of
 from ushape.images.suffix import stem_of
 from ushape.images.zarr import is_store
 
@@ -63,27 +63,28 @@ class Survey:
         lines = [("layout", self.layout), ("images", _number_of_images(self.pairs))]
         if facts:
             lines += [
-                ("size", _kinds([f"{f.shape[0]} x {f.shape[1]}" for f in facts], "sizes", "height x width")),
+                ("size", _kinds([times(f.shape) for f in facts], "sizes", SIDES[len(facts[0].shape)])),
                 ("channels", _kinds([_channels(f) for f in facts], "kinds")),
                 ("pixels", _kinds([f.dtype for f in facts], "types")),
             ]
-        if spacings := {f"{f.spacing[0]:.4g} x {f.spacing[1]:.4g} µm" for f in facts if f.spacing}:
+        if spacings := {" x ".join(f"{n:.4g}" for n in f.spacing) + " µm" for f in facts if f.spacing}:
             lines.append(("pixel size", listed(sorted(spacings), most=4)))
         lines.append(("groups", self.grouping))
         return lines + [("note", note) for note in self.notes]
 
 
-def survey(root: Path, *, include: str = "*", group_by: str | None = None) -> Survey:
+def survey(root: Path, *, include: str = "*", group_by: str | None = None, axes: int = 2) -> Survey:
     """What lies below root. Raises DataError only where root is no folder; all else is among the faults.
 
     include: patterns of image names such as "SC-HF-*,SC-N-0?", separated by commas. group_by: a regular expression
-    whose first group, or whole match, in an image's name is what the image belongs to.
+    whose first group, or whole match, in an image's name is what the image belongs to. axes: 2 to take every page of a
+    file for an image, 3 to take its slices together for a volume.
     """
     tree = list_tree(root)
     found = recognise(tree, root)
     if found is None:
         return Survey(root, "not recognised", (), (*closed(tree), nothing(tree)))
-    drafts, faults = _pairs(found, root, include)
+    drafts, faults = _pairs(found, root, include, axes)
     pairs = [pair for pair in drafts if _included(pair.name, include)]
     alone = [path for path in found.images_alone if _included(stem_of(path), include)]
     masks_alone = [path for path in found.masks_alone if include == "*" or _included(stem_of(path), include)]
@@ -120,7 +121,7 @@ def has_masks(root: Path) -> bool:
     return found is not None and bool(found.matches or found.masks_alone)
 
 
-def _pairs(found: Found, root: Path, include: str) -> tuple[list[Pair], list[Fault]]:
+def _pairs(found: Found, root: Path, include: str, axes: int) -> tuple[list[Pair], list[Fault]]:
     """A pair for every page of every match, each with a name of its own; and what is wrong with those included."""
     pairs: list[Pair] = []
     faults: list[Fault] = []
@@ -129,16 +130,16 @@ def _pairs(found: Found, root: Path, include: str) -> tuple[list[Pair], list[Fau
         places = [part for part in match.image.relative_to(root).parent.parts if folder_word(part) not in IMAGE_FOLDERS]
         prefix = "".join(f"{place}_" for place in places if stems[stem_of(match.image)] > 1)
         wrong: list[Fault] = []
-        pairs += _paged(match, prefix, wrong)
+        pairs += _paged(match, prefix, wrong, axes)
         name = prefix + stem_of(match.image)
         faults += wrong if _included(name, include) or _included(f"{name}_000", include) else []
     return pairs, faults
 
 
-def _paged(match: Match, prefix: str, faults: list[Fault]) -> list[Pair]:
-    """A pair per page of the image file; none, and a fault more, where that cannot be."""
+def _paged(match: Match, prefix: str, faults: list[Fault], axes: int) -> list[Pair]:
+    """A pair per page of the image file, or per volume; none, and a fault more, where that cannot be."""
     files = [match.image, *(path for path, _ in match.masks), *([match.valid] if match.valid else [])]
-    page_lists = [_pages(path, faults) for path in files]
+    page_lists = [_pages(path, faults, axes) for path in files]
     if not all(page_lists):
         return []
     image = page_lists[0]
@@ -166,9 +167,9 @@ def _paged(match: Match, prefix: str, faults: list[Fault]) -> list[Pair]:
     ]
 
 
-def _pages(path: Path, faults: list[Fault]) -> list[Page]:
+def _pages(path: Path, faults: list[Fault], axes: int) -> list[Page]:
     try:
-        return pages(path)
+        return pages_of(path, axes)
     except ImageError as damage:
         faults.append(error(str(damage), [path]))
         return []

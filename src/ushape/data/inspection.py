@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 from ushape.data.pair import Fault, Pair, counted, error, listed, warning
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
-from ushape.images.source import ImageSource, Page, open_image
+from ushape.images.source import ImageSource, Page, source_of
+
+SIDES = {2: "height x width", 3: "depth x height x width"}
+"""The sides of an image, and of a volume, in their order."""
 
 _PIXELS_AT_ONCE = 1 << 24
 """Larger images are read in strips of this many pixels."""
@@ -23,15 +27,16 @@ _PIXELS_AT_ONCE = 1 << 24
 @dataclass(frozen=True)
 class ImageFacts:
     """One image: shape is (height, width); grey where all channels are equal; spacing in micrometres (y, x), if known.
+    Of a volume, both have z before them.
 
     digest: equal for images of equal pixels; empty for an image of one single value, which resembles any other.
     """
 
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     channels: int
     grey: bool
     dtype: str
-    spacing: tuple[float, float] | None
+    spacing: tuple[float, ...] | None
     digest: str
 
     @property
@@ -46,7 +51,7 @@ def inspected(pairs: Sequence[Pair]) -> tuple[dict[str, ImageFacts], list[Fault]
     faults: list[Fault] = []
     for pair in pairs:
         try:
-            facts[pair.name] = _facts(open_image(pair.image.path, pair.image.index))
+            facts[pair.name] = _facts(source_of(pair.image))
         except ImageError as damage:
             faults.append(error(str(damage), [pair.image.path]))
     readable = [pair for pair in pairs if pair.name in facts]
@@ -55,6 +60,14 @@ def inspected(pairs: Sequence[Pair]) -> tuple[dict[str, ImageFacts], list[Fault]
     faults += _channel_faults(readable, facts)
     faults += _copy_faults(copies(pairs, facts), pairs)
     return facts, faults
+
+
+def times(sizes: Iterable[int]) -> str:
+    """
+    >>> times((10, 256, 256))
+    '10 x 256 x 256'
+    """
+    return " x ".join(map(str, sizes))
 
 
 def copies(pairs: Sequence[Pair], facts: Mapping[str, ImageFacts]) -> list[list[str]]:
@@ -87,18 +100,18 @@ def _facts(source: ImageSource) -> ImageFacts:
 
 
 def _strips(source: ImageSource) -> Iterator[NDArray[np.generic]]:
-    height, width = source.shape
-    rows = max(1, _PIXELS_AT_ONCE // width)
+    height, *others = source.shape
+    rows = max(1, _PIXELS_AT_ONCE // math.prod(others))
     for top in range(0, height, rows):
-        yield source.read(Window((top, 0), (min(top + rows, height), width)))
+        yield source.read(Window((top, *(0 for _ in others)), (min(top + rows, height), *others)))
 
 
-def _size_faults(pair: Pair, shape: tuple[int, int]) -> list[Fault]:
+def _size_faults(pair: Pair, shape: tuple[int, ...]) -> list[Fault]:
     faults = []
     pages = [mask.page for mask in pair.masks] + ([pair.valid] if pair.valid else [])
     for page in pages:
         try:
-            found = open_image(page.path, page.index).shape
+            found = source_of(page).shape
         except ImageError as damage:
             faults.append(error(str(damage), [page.path]))
             continue
@@ -107,11 +120,11 @@ def _size_faults(pair: Pair, shape: tuple[int, int]) -> list[Fault]:
     return faults
 
 
-def _size_message(image: Page, shape: tuple[int, int], page: Page, found: tuple[int, int]) -> str:
+def _size_message(image: Page, shape: tuple[int, ...], page: Page, found: tuple[int, ...]) -> str:
     turned = found == shape[::-1]
     remedy = "They are transposed: rotate one of them" if turned else "Export the mask again at the image's size"
     return (
-        f"{page} is {found[0]} x {found[1]} (height x width), but its image {image} is {shape[0]} x {shape[1]}. "
+        f"{page} is {times(found)} ({SIDES[len(shape)]}), but its image {image} is {times(shape)}. "
         f"{remedy}; every pixel of the image needs its own."
     )
 

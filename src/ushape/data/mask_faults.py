@@ -12,7 +12,7 @@ from skimage.measure import label
 from ushape.data.drawn import Drawn
 from ushape.data.mask_values import MOST_CLASSES, can_be_object_numbers, together, two_scales
 from ushape.data.pair import Fault, counted, error, listed, warning
-from ushape.images.source import read_mask
+from ushape.images.source import mask_of
 from ushape.labels import Labels
 
 _MOST_USUAL = 9  # values in masks that show classes; of more, some number objects
@@ -63,7 +63,7 @@ def object_faults(drawn: Sequence[Drawn], ignored_values: Sequence[int]) -> list
     torn, dots = {}, {}
     for d in drawn:
         page = d.pair.masks[0].page
-        pieces = _pieces(read_mask(page.path, page.index), ignored_values)
+        pieces = _pieces(mask_of(page), ignored_values)
         torn[page.path] = [number for number, sizes in sorted(pieces.items()) if len(sizes) > 1]
         dots[page.path] = [number for number, sizes in sorted(pieces.items()) if sizes == [1]]
     faults = []

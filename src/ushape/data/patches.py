@@ -26,7 +26,7 @@ _SPARSE = 0.5
 
 @dataclass(frozen=True)
 class Example:
-    """An annotated image: (C, H, W) float32, standardised, and its (H, W) uint8 class map.
+    """An annotated image: (C, H, W) float32, standardised, and its (H, W) uint8 class map; of a volume, D before H.
 
     objects: (H, W) int32, 0 where there is no object, else its number; all examples of a set have them, or none.
     """
@@ -39,7 +39,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """image: (N, C, h, w) float32; classes: (N, h', w') uint8 of the pixels answered for; weights: theirs, float32."""
+    """image: (N, C, h, w) float32; classes: (N, h', w') uint8 of the pixels answered for; weights: theirs, float32.
+
+    Of volumes, d comes before h.
+    """
 
     image: Tensor
     classes: Tensor
@@ -47,15 +50,16 @@ class Batch:
 
 
 class PatchSampler:
-    """Draws batches of square patches; the same seed draws the same batches.
+    """Draws batches of square patches, or of boxes of volumes; the same seed draws the same batches.
 
-    footprint: of the network. An unpadded one gets its margin of context, and the truth of the inner part alone; a
-        padded one gets as much image as truth.
-    output_size: wanted size of the truth in pixels, brought to the nearest that the footprint allows (`output_size`
-        and `input_size` tell which).
+    footprint: of the network, along each axis where its axes differ. An unpadded one gets its margin of context, and
+        the truth of the inner part alone; a padded one gets as much image as truth.
+    output_size: wanted size of the truth in pixels, along each axis where these differ, brought to the nearest that the
+        footprint allows (`output_sizes` and `input_sizes` tell which; `output_size` and `input_size` those of rows).
     foreground_fraction: share of the patches whose centre is a pixel of a foreground class, drawn evenly among the
         foreground classes that the image has; where it has none, any pixel.
-    targets: what becomes of the objects of the examples, which have them if and only if this is given.
+    targets: what becomes of the objects of the examples, which have them if and only if this is given; of images only.
+    spacing: the length of a voxel along each axis, for the augmentation of volumes.
     device: where batches go; examples stay where they are.
 
     Each image gives equally many patches, however large: a round visits all of them in shuffled order. The truth of an
@@ -75,21 +79,28 @@ class PatchSampler:
     def __init__(
         self,
         examples: Sequence[Example],
-        footprint: Footprint,
+        footprint: Footprint | Sequence[Footprint],
         *,
-        output_size: int,
+        output_size: int | Sequence[int],
         batch: int,
         augmentation: Augmentation,
         seed: int,
         device: torch.device,
         foreground_fraction: float = 0.0,
         targets: Targets | None = None,
+        spacing: Sequence[float] | None = None,
     ) -> None:
-        _check_settings(output_size, batch, foreground_fraction)
-        _check_examples(examples, with_objects=targets is not None)
-        self._margin = 0 if footprint.padded else footprint.margin
-        self.input_size = _nearest_input(footprint, output_size + 2 * self._margin)
-        self.output_size = self.input_size - 2 * self._margin
+        footprints = [footprint] * 2 if isinstance(footprint, Footprint) else footprint
+        sizes = [output_size] * len(footprints) if isinstance(output_size, int) else output_size
+        _check_settings(sizes, batch, foreground_fraction)
+        _check_examples(examples, len(footprints), with_objects=targets is not None)
+        assert targets is None or len(footprints) == 2, "objects are told apart in images"
+        self._margins = [0 if each.padded else each.margin for each in footprints]
+        each_axis = list(zip(footprints, sizes, self._margins, strict=True))
+        self.input_sizes = tuple(_nearest_input(of, size + 2 * margin) for of, size, margin in each_axis)
+        self.output_sizes = tuple(size - 2 * cut for size, cut in zip(self.input_sizes, self._margins, strict=True))
+        self.input_size, self.output_size = self.input_sizes[-1], self.output_sizes[-1]
+        self._spacing = tuple(spacing or (1.0 for _ in footprints))
         self.batch, self.device, self.augmentation = batch, device, augmentation
         self.foreground_fraction, self.targets = foreground_fraction, targets
         self._examples = tuple(examples)
@@ -101,11 +112,14 @@ class PatchSampler:
     def draw(self) -> Batch:
         """The next batch, on the device."""
         chosen = [self._next_patch(self._next_example()) for _ in range(self.batch)]
-        transform = self.augmentation.draw(self.batch, self._generator)
+        transform = self.augmentation.draw(self.batch, self._generator, self._spacing)
         reach = self.targets.reach_px if self.targets else 0
-        rim = max(0, reach - self._margin)  # by which the objects that count reach farther than the image
-        warp = transform.warp(self.input_size + 2 * rim, self.device)
-        seen, truth = warp.inner(rim), warp.inner(rim + self._margin - reach)
+        rims = [
+            max(0, reach - margin) for margin in self._margins
+        ]  # by which objects that count reach beyond the image
+        warp = transform.warp([size + 2 * rim for size, rim in zip(self.input_sizes, rims, strict=True)], self.device)
+        seen = warp.inner(rims)
+        truth = warp.inner([rim + margin - reach for rim, margin in zip(rims, self._margins, strict=True)])
         chosen, classes = self._annotated(chosen, truth, reach)
         examples, centres = [self._examples[patch.number] for patch in chosen], [patch.centre for patch in chosen]
 
@@ -149,16 +163,17 @@ class PatchSampler:
         chance = float(torch.rand(1, generator=self._generator))
         if chance < self.foreground_fraction and pixels.foreground:
             return _Patch(number, pixels.foreground, pixels.draw(pixels.foreground, self._generator))
-        y, x = (_near_or_inside(size, self.output_size, self._generator) for size in shape)
-        return _Patch(number, pixels.present, (y, x))
+        sides = zip(shape, self.output_sizes, strict=True)
+        centre = tuple(_near_or_inside(size, side, self._generator) for size, side in sides)
+        return _Patch(number, pixels.present, centre)
 
     def _annotated(self, chosen: list[_Patch], truth: Warp, reach: int) -> tuple[list[_Patch], Tensor]:
         """The patches, moved where they need it for an annotated pixel; and their classes, rim included."""
         asked = truth.inner(reach)
         placed = [self._aimed(p, asked.offsets[n]) if self._is_sparse(p) else p for n, p in enumerate(chosen)]
         classes = self._classes_of(placed, truth)
-        inner = slice(reach, classes.shape[-1] - reach)
-        annotated = (classes[:, inner, inner] != IGNORED).flatten(1).any(1).tolist()
+        inner = (slice(reach, size - reach) for size in classes.shape[1:])
+        annotated = (classes[:, *inner] != IGNORED).flatten(1).any(1).tolist()
         if all(annotated):
             return placed, classes
         placed = [p if annotated[n] else self._aimed(p, asked.offsets[n]) for n, p in enumerate(placed)]
@@ -174,27 +189,28 @@ class PatchSampler:
     def _aimed(self, patch: _Patch, offsets: Tensor) -> _Patch:
         """The patch about a pixel of its classes, which shows at a random place of those that leave it near the image.
 
-        offsets: (2, h, w), where the patch's pixels come from, counted from its centre.
+        offsets: (A, h, w), where the patch's pixels come from, counted from its centre.
         """
         shape = self._examples[patch.number].classes.shape
         pixel = self._pixels[patch.number].draw(patch.classes, self._generator)
         centres = torch.tensor(pixel)[:, None] - offsets.cpu().round().long().flatten(1)
         limits = torch.tensor(shape)[:, None] - 1
-        for rim in (torch.tensor([[_nearest(size, self.output_size)] for size in shape]), 0):
+        sides = zip(shape, self.output_sizes, strict=True)
+        for rim in (torch.tensor([[_nearest(size, side)] for size, side in sides]), 0):
             possible = ((centres >= rim) & (centres <= limits - rim)).all(0).nonzero().flatten()
             if len(possible):
-                y, x = centres[:, possible[integer_below(len(possible), self._generator)]].tolist()
-                return replace(patch, centre=(y, x))
+                centre = centres[:, possible[integer_below(len(possible), self._generator)]].tolist()
+                return replace(patch, centre=tuple(centre))
         return replace(patch, centre=pixel)
 
 
 @dataclass(frozen=True)
 class _Patch:
-    """Of which example, about which pixel (y, x) of it; classes: which it is to show, where it has to be moved."""
+    """Of which example, about which pixel or voxel of it; classes: which it is to show, where it has to be moved."""
 
     number: int
     classes: tuple[int, ...]
-    centre: tuple[int, int]
+    centre: tuple[int, ...]
 
 
 def _near_or_inside(size: int, side: int, generator: torch.Generator) -> int:
@@ -213,8 +229,8 @@ def _nearest_input(footprint: Footprint, wanted: int) -> int:
     return below if wanted - below <= above - wanted else above
 
 
-def _check_settings(output_size: int, batch: int, foreground_fraction: float) -> None:
-    for name, value in [("output_size", output_size), ("batch", batch)]:
+def _check_settings(output_sizes: Sequence[int], batch: int, foreground_fraction: float) -> None:
+    for name, value in [("output_size", min(output_sizes)), ("batch", batch)]:
         if value < 1:
             raise RecipeError(f"The patch sampler got {name} = {value}; it takes whole numbers from 1 up.")
     if not 0 <= foreground_fraction <= 1:
@@ -223,21 +239,21 @@ def _check_settings(output_size: int, batch: int, foreground_fraction: float) ->
         )
 
 
-def _check_examples(examples: Sequence[Example], *, with_objects: bool) -> None:
+def _check_examples(examples: Sequence[Example], axes: int, *, with_objects: bool) -> None:
     if not examples:
         raise DataError("There is no image to train on; at least one annotated image is needed.")
     for e in examples:
-        assert e.image.ndim == 3 and e.image.dtype == torch.float32, (e.name, e.image.shape, e.image.dtype)
-        assert e.classes.ndim == 2 and e.classes.dtype == torch.uint8, (e.name, e.classes.shape, e.classes.dtype)
+        assert e.image.ndim == axes + 1 and e.image.dtype == torch.float32, (e.name, e.image.shape, e.image.dtype)
+        assert e.classes.ndim == axes and e.classes.dtype == torch.uint8, (e.name, e.classes.shape, e.classes.dtype)
         assert (e.objects is not None) == with_objects, e.name
     channels = examples[0].image.shape[0]
     faults = []
     for e in examples:
-        height, width = e.image.shape[1:]
-        if e.classes.shape != (height, width):
-            faults.append(f"{e.name} is {height}x{width}, but its mask is {e.classes.shape[0]}x{e.classes.shape[1]}")
-        if e.objects is not None and e.objects.shape != (height, width):
-            faults.append(f"{e.name} is {height}x{width}, but its objects are {tuple(e.objects.shape)}")
+        size, drawn = ("x".join(map(str, sides)) for sides in (e.image.shape[1:], e.classes.shape))
+        if size != drawn:
+            faults.append(f"{e.name} is {size}, but its mask is {drawn}")
+        if e.objects is not None and e.objects.shape != e.image.shape[1:]:
+            faults.append(f"{e.name} is {size}, but its objects are {tuple(e.objects.shape)}")
         if bool((e.classes == IGNORED).all()):
             faults.append(f"{e.name} has no annotated pixel")
         if e.image.shape[0] != channels:

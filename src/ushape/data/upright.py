@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ushape.data.pair import Pair
 from ushape.errors import ImageError
-from ushape.images.source import open_image
+from ushape.images.source import source_of
 
 _MOST_READ = 200  # images, evenly spread over the folder
 _MOST_PIXELS = 2**24  # of an image: what is larger is no picture of one thing
@@ -26,10 +26,11 @@ _LEAST_ERRORS = 3.0
 def uprightness(pairs: Sequence[Pair]) -> float:
     """By how much images resemble those of other groups more as they are than flipped or turned; 0 where they do not.
 
-    Images are brought to means on a 16 × 16 grid, of which a fitted quadratic (uneven light) is taken away; how alike
-    two are is their correlation, from -1 to 1. For each group of images (a patient), it is the mean over the other
-    groups, once as they are and once in that of the seven flips and quarter turns that is likest. The gain counts from
-    .02 up, where it is three times its standard error over the groups, of which there must be five.
+    Images, of volumes the means of their slices, are brought to means on a 16 × 16 grid, of which a fitted quadratic
+    (uneven light) is taken away; how alike two are is their correlation, from -1 to 1. For each group of images (a
+    patient), it is the mean over the other groups, once as they are and once in that of the seven flips and quarter
+    turns that is likest. The gain counts from .02 up, where it is three times its standard error over the groups, of
+    which there must be five.
     """
     thumbnails: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     for pair in pairs[:: max(1, math.ceil(len(pairs) / _MOST_READ))]:
@@ -51,12 +52,12 @@ def uprightness(pairs: Sequence[Pair]) -> float:
 def _thumbnail(pair: Pair) -> NDArray[np.float64] | None:
     """(16, 16) of length 1, uneven light taken away; None of an image without features, or one that is too large."""
     try:
-        source = open_image(pair.image.path, pair.image.index)
+        source = source_of(pair.image)
     except ImageError:
         return None  # the survey has named it
     if math.prod(source.shape) > _MOST_PIXELS:
         return None
-    grey = source.read().astype(np.float64).mean(axis=-1)
+    grey = source.read().astype(np.float64).mean(axis=-1).reshape(-1, *source.plane_shape).mean(axis=0)
     grid = F.adaptive_avg_pool2d(torch.from_numpy(grey)[None], _SIDE)[0].numpy().ravel()
     grid = grid - _LIGHT @ (_LIGHT.T @ grid)
     length = float(np.linalg.norm(grid))

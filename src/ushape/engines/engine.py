@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ushape.device import Precision, autocast
+from ushape.device import Precision, autocast, laid_out
 from ushape.engines import onnx_runtime, open_vino
 from ushape.engines.folding import folded
 from ushape.errors import RecipeError
@@ -45,7 +45,7 @@ class Network:
         self.model, self._precision = model, precision
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = laid_out(x)
         with self.computing():
             logits: Tensor = self.model(x)
         return logits
@@ -75,6 +75,8 @@ def build(name: EngineName, model: Segmenter, precision: Precision = "float32") 
     """
     if name == "torch":
         return Network(folded(model), precision)
+    if model.axes != 2:
+        raise RecipeError(f"The engine {name} computes images, and this network takes volumes. Take --engine torch.")
     if model.device.type != "cpu" or precision != "float32":
         raise RecipeError(
             f"The engine {name} computes float32 on the processor, and {precision} on {model.device.type} is asked "

@@ -12,6 +12,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from ushape.device import channels_last
 from ushape.models.segmenter import Segmenter
 
+_CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+
 
 def folded(model: Segmenter) -> Segmenter:
     """A copy in evaluation mode that computes the same with fewer layers; the network itself where there are no fewer.
@@ -34,7 +37,7 @@ def _pairs(model: Segmenter) -> list[tuple[str, str]]:
 
     The pass is made where tensors have sizes and no values.
     """
-    norms = {name: m for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    norms = {name: m for name, m in model.named_modules() if isinstance(m, _NORMS)}
     if not norms:
         return []
     given: list[tuple[Tensor, str]] = []  # the tensors are held, so that no two have the same identity
@@ -54,12 +57,12 @@ def _pairs(model: Segmenter) -> list[tuple[str, str]]:
         hooks.append(model.get_submodule(name).register_forward_pre_hook(note))
 
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, _CONVOLUTIONS):
             note_convolution(name)
         elif name in norms:
             note_norm(name)
-    side = model.footprint.smallest_input + model.footprint.multiple
-    x = torch.empty(2, model.in_channels, side, side, device="meta")
+    sides = [footprint.smallest_input + footprint.multiple for footprint in model.footprints]
+    x = torch.empty(2, model.in_channels, *sides, device="meta")
     values = [*model.named_parameters(), *model.named_buffers()]
     try:
         functional_call(model, {name: torch.empty_like(v, device="meta") for name, v in values}, x)
@@ -71,7 +74,7 @@ def _pairs(model: Segmenter) -> list[tuple[str, str]]:
 
 def _fold(convolution: nn.Module, norm: nn.Module) -> None:
     """In double precision, rounded once at the end."""
-    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(convolution, _CONVOLUTIONS) and isinstance(norm, _NORMS)
     assert norm.running_mean is not None and norm.running_var is not None, "it normalises over the tile itself"
     bias = convolution.bias if convolution.bias is not None else torch.zeros_like(norm.running_mean)
     weight, bias = fuse_conv_bn_weights(

@@ -17,7 +17,8 @@ from ushape.data.mask_values import MOST_CLASSES, Tally, are_object_numbers, mai
 from ushape.data.pair import listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation
-from ushape.images.source import UNANNOTATED, Page, is_coloured, is_image, open_image, pages, read_mask
+from ushape.evaluate.scoring import require_of_volumes
+from ushape.images.source import UNANNOTATED, Page, is_coloured, is_image, mask_of, pages_of, source_of
 from ushape.images.suffix import stem_of
 from ushape.images.zarr import is_store
 from ushape.labels import IGNORED, Labels, connected_regions
@@ -39,6 +40,7 @@ def evaluate_masks(
     families: Sequence[FamilyName] | None = None,
     task: Task | None = None,
     regions: Declared | None = None,
+    axes: int = 2,
 ) -> Evaluation:
     """Two folders of masks with equal stems and values, or two files, held against each other.
 
@@ -47,11 +49,13 @@ def evaluate_masks(
     ignored_values: of the truth; their pixels count nowhere, and neither do NaN and -1. families: scores beside those
     of pixels; left out, those of objects where objects are numbered, and those of regions where any are declared, by
     mask values or by names. What else `ushape predict` wrote beside its masks
-    is left out. Raises DataError, naming every file, for masks without a partner, that cannot be read, of different
-    size, or with blurred edges.
+    is left out. axes: 2 to score every page of a file alone, 3 to score all its slices together.
+
+    Raises DataError, naming every file, for masks without a partner, that cannot be read, of different size, or with
+    blurred edges.
     """
     faults: list[str] = []
-    predicted, wanted = _masks_in(masks, faults), _masks_in(truth, faults)
+    predicted, wanted = (_masks_in(place, faults, axes) for place in (masks, truth))
     if is_image(masks) and is_image(truth):  # two files mean each other, whatever they are called
         names = {page.index: name for name, page in predicted.items()}
         wanted = {names.get(page.index, name): page for name, page in wanted.items()}
@@ -78,9 +82,11 @@ def evaluate_masks(
     rows = [Row(name, name, meaning.confusion(of), of.ignored) for name, of in met.items()]
     unions = regions_of(regions or {}, meaning.labels(coloured))
     by_default: tuple[FamilyName, ...] = (
-        *(("objects",) if meaning.numbered else ()),
+        *(("objects",) if meaning.numbered and axes == 2 else ()),
         *(("regions",) if unions else ()),
     )
+    if axes == 3:
+        require_of_volumes(families or ())
     judges = {name: family(name, meaning.names, unions) for name in (by_default if families is None else families)}
     for of in met.values() if judges else []:
         image = meaning.judged(of)
@@ -104,11 +110,11 @@ class _Meeting:
 
     @staticmethod
     def of(mask: Page, truth: Page, coloured: bool, ignored_values: Sequence[int]) -> _Meeting:
-        shapes = [open_image(page.path, page.index).shape for page in (mask, truth)]
+        shapes = [source_of(page).shape for page in (mask, truth)]
         if shapes[0] != shapes[1]:
-            (height, width), (true_height, true_width) = shapes
-            raise ImageError(f"{mask} has {height} x {width} pixels, but {truth} has {true_height} x {true_width}")
-        predicted, wanted = (read_mask(page.path, page.index, coloured=coloured) for page in (mask, truth))
+            of_mask, of_truth = (" x ".join(map(str, shape)) for shape in shapes)
+            raise ImageError(f"{mask} has {of_mask} pixels, but {truth} has {of_truth}")
+        predicted, wanted = (mask_of(page, coloured=coloured) for page in (mask, truth))
         if blank := int((predicted == UNANNOTATED).sum()):
             raise ImageError(f"{mask} says nothing of {blank} pixels (NaN or -1); only the truth may leave pixels out")
         ignored_values = (*ignored_values, UNANNOTATED)
@@ -124,8 +130,8 @@ class _Meeting:
         return _Meeting(mask, truth, coloured, ignored_values, met, tallies, ignored)
 
     def read(self) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-        """(H, W) values of the truth and of the mask."""
-        truth, mask = (read_mask(p.path, p.index, coloured=self.coloured) for p in (self.truth, self.mask))
+        """(H, W) values of the truth and of the mask, of volumes (D, H, W)."""
+        truth, mask = (mask_of(p, coloured=self.coloured) for p in (self.truth, self.mask))
         return truth, mask
 
 
@@ -158,7 +164,7 @@ class _Meaning:
             side if numbered else connected_regions(classes)
             for side, classes, numbered in zip(values, (truth, answer), self.numbered or (False, False), strict=True)
         ]
-        spacing = open_image(met.truth.path, met.truth.index).spacing
+        spacing = source_of(met.truth).spacing
         return Judged(truth, answer, objects[0], objects[1], (answer == 1).astype(np.float32), spacing)
 
     def _classes(self, side: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -235,7 +241,7 @@ def _class_names(values: Sequence[int], coloured: bool) -> tuple[str, ...]:
     return ("background", *names[1:]) if values[0] == 0 else tuple(names)
 
 
-def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
+def _masks_in(place: Path, faults: list[str], axes: int) -> dict[str, Page]:
     """Every mask by its name; two of one name, and files that cannot be opened, are faults."""
     if not place.exists():
         raise DataError(f"There is nothing at {place}. Give a folder of masks, or one mask.")
@@ -245,7 +251,7 @@ def _masks_in(place: Path, faults: list[str]) -> dict[str, Page]:
     found: dict[str, Page] = {}
     for file in files:
         try:
-            for page in pages(file):
+            for page in pages_of(file, axes):
                 if page.name in found:
                     faults.append(f"{page.name}: both {found[page.name].path} and {file} have this name")
                 found[page.name] = page
@@ -264,6 +270,6 @@ def _is_companion(stem: str, stems: Collection[str]) -> bool:
 def _any_is_coloured(found: Iterable[Page]) -> bool:
     for page in found:
         with contextlib.suppress(ImageError):  # told of when the mask is read
-            if is_coloured(page.path, page.index):
+            if is_coloured(page):
                 return True
     return False

@@ -13,7 +13,7 @@ from ushape.data.pair import Pair, listed
 from ushape.errors import DataError, ImageError
 from ushape.evaluate.evaluation import Evaluation, Scored
 from ushape.evaluate.scoring import Scoring
-from ushape.images.source import open_image
+from ushape.images.source import source_of
 from ushape.labels import IGNORED, Labels
 from ushape.metrics.families import FamilyName
 from ushape.predict.tiled import Predictor
@@ -44,7 +44,7 @@ class RunEvaluation:
         self.predictor = predictor
         labels, recipe = predictor.trained.labels, predictor.trained.recipe
         self._scoring = Scoring(predictor, families)
-        found = survey(data, include=include, group_by=recipe.data.group_by or None)
+        found = survey(data, include=include, group_by=recipe.data.group_by or None, axes=predictor.axes)
         task = None if recipe.data.task == "auto" else recipe.data.task
         if predictor.trained.object_rule:
             task = "instances"  # a few masks alone may not show that they number objects
@@ -71,7 +71,7 @@ class RunEvaluation:
         translation = np.full(IGNORED + 1, IGNORED, dtype=np.uint8)
         for number, own in _own_numbers(self._annotation, self.predictor.trained.labels).items():
             translation[number] = own
-        source = open_image(pair.image.path, pair.image.index)
+        source = source_of(pair.image)
         classes = translation[read_classes(pair, self._annotation)]
         objects = read_objects(pair, self._annotation) if self._scoring.families else None
         return Truth(pair.name, pair.group, source, classes, objects)
@@ -85,7 +85,7 @@ class RunEvaluation:
         faults = []
         for pair in self.pairs:
             try:
-                self.predictor.check(open_image(pair.image.path, pair.image.index))
+                self.predictor.check(source_of(pair.image))
             except ImageError as error:
                 faults.append(str(error))
         if faults:

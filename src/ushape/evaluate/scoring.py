@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ushape.errors import RecipeError
 from ushape.evaluate.confidence import ConfidenceScores
 from ushape.evaluate.evaluation import Evaluation
 from ushape.labels import IGNORED, connected_regions
@@ -22,6 +23,7 @@ from ushape.predict.tiled import Predictor
 from ushape.train.validate import Truth
 
 _OF_OBJECTS = {"objects", "partitions"}
+_OF_VOLUMES: tuple[FamilyName, ...] = ("boundary", "regions", "calibration")
 
 
 class Scoring:
@@ -33,7 +35,7 @@ class Scoring:
     families: scores beside those of pixels; for those of objects and partitions truths must know their objects. Left
     out, those of objects for a network that tells objects apart, and those of regions where there are any. Objects and
     families, calibration aside, need an image in memory whole.
-    RecipeError for scores that the network's classes do not have.
+    RecipeError for scores that the network's classes do not have, or volumes.
     """
 
     def __init__(self, predictor: Predictor, families: Sequence[FamilyName] | None = None) -> None:
@@ -42,6 +44,8 @@ class Scoring:
         regions = predictor.trained.regions
         by_default: tuple[FamilyName, ...] = (*(("objects",) if rule else ()), *(("regions",) if regions else ()))
         self.families = tuple(by_default if families is None else families)
+        if predictor.axes == 3:
+            require_of_volumes(self.families)
         others = [name for name in self.families if name != "calibration"]
         self._judges = {name: family(name, labels.names, regions) for name in others}
         self._confidence = ConfidenceScores(labels, errors="calibration" in self.families)
@@ -101,8 +105,17 @@ class Scoring:
             judge.add(image)
 
 
+def require_of_volumes(families: Sequence[FamilyName]) -> None:
+    """RecipeError for families whose scores are of images alone."""
+    of_images = [name for name in families if name not in _OF_VOLUMES]
+    if of_images:
+        raise RecipeError(
+            f"The scores of {', '.join(of_images)} are those of images. Of volumes there are {', '.join(_OF_VOLUMES)}."
+        )
+
+
 def _answered(collected: Collected, rule: ObjectRule | None) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """(H, W) class numbers, and objects: those of the rule, or else the connected regions."""
+    """(H, W) class numbers, of a volume (D, H, W), and objects: those of the rule, or else the connected regions."""
     if rule is None:
         return collected.classes, connected_regions(collected.classes)
     objects = find_objects(collected.foreground, rule)

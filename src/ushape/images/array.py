@@ -42,16 +42,19 @@ class NumpyImage:
 
 
 class MemoryImage:
-    """An (H, W) or (H, W, C) array in memory; `name` stands in messages."""
+    """An (H, W) or (H, W, C) array in memory, of a volume (D, H, W) or (D, H, W, C); `name` stands in messages."""
 
-    spacing: tuple[float, float] | None = None
+    spacing: tuple[float, ...] | None = None
 
-    def __init__(self, pixels: NDArray[np.generic], name: Path) -> None:
-        if pixels.ndim not in (2, 3) or 0 in pixels.shape:
-            raise ImageError(f"{name} has shape {pixels.shape}; we take (H, W) or (H, W, C) with at least one pixel.")
-        self._pixels = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-        self.shape: tuple[int, int] = self._pixels.shape[:2]
-        self.channels: int = self._pixels.shape[2]
+    def __init__(self, pixels: NDArray[np.generic], name: Path, axes: int = 2) -> None:
+        if pixels.ndim not in (axes, axes + 1) or 0 in pixels.shape:
+            space = "H, W" if axes == 2 else "D, H, W"
+            raise ImageError(
+                f"{name} has shape {pixels.shape}; we take ({space}) or ({space}, C) with at least one pixel."
+            )
+        self._pixels = pixels if pixels.ndim == axes + 1 else pixels[..., np.newaxis]
+        self.shape: tuple[int, ...] = self._pixels.shape[:axes]
+        self.channels: int = self._pixels.shape[axes]
         self.dtype = readable_type(pixels.dtype, name)
 
     def read(self, window: Window) -> NDArray[np.generic]:

@@ -41,11 +41,14 @@ class Multiscale:
     @property
     def spacing(self) -> tuple[float, float] | None:
         """(y, x) micrometres of a pixel, or None where the store does not say."""
-        y, x = (
-            scale * _MICROMETRES.get(unit or "", math.nan)
-            for scale, unit in zip(self.scale[-2:], self.units[-2:], strict=True)
-        )
-        return (y, x) if 0 < y < math.inf and 0 < x < math.inf else None
+        found = self.spacing_of("yx")
+        return None if found is None else (found[0], found[1])
+
+    def spacing_of(self, axes: str) -> tuple[float, ...] | None:
+        """Micrometres along these axes, or None where the store does not say of each."""
+        known = dict(zip(self.axes, zip(self.scale, self.units, strict=True), strict=True))
+        sizes = tuple(known[axis][0] * _MICROMETRES.get(known[axis][1] or "", math.nan) for axis in axes)
+        return sizes if all(0 < size < math.inf for size in sizes) else None
 
 
 def multiscale_of(attributes: Mapping[str, Any], path: Path) -> Multiscale:

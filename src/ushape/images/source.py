@@ -1,6 +1,7 @@
 """open_image(path) → an image whose windows can be read; the formats are told apart by suffix.
 
     open_image(path).read(Window((0, 0), (512, 512)))    → (512, 512, C) pixels
+    source_of(volumes(path)[0])                          → all slices at one point in time: (d, h, w, C) of a window
     read_mirrored(source, window)                        → the same, where the window may stick out of the image
     read_mask(path)                                      → (H, W) integers
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,13 @@ from ushape.images.dicom_file import drawing_kind, is_dicom
 from ushape.images.grid import Grid
 from ushape.images.itk_volume import ItkImage, itk_grid, itk_pages
 from ushape.images.nifti import NiftiImage, nifti_grid, nifti_pages
+from ushape.images.pixels import Pixels
 from ushape.images.raster import RasterImage
 from ushape.images.suffix import stem_of, suffix_of
 from ushape.images.tiff import TiffImage, tiff_pages
-from ushape.images.zarr import ZarrImage, is_store, zarr_pages
+from ushape.images.tiff_stack import tiff_stack
+from ushape.images.volume import SlicedVolume, Stack
+from ushape.images.zarr import ZarrImage, ZarrVolume, is_store, zarr_pages, zarr_stack
 
 UNANNOTATED = 2**31 - 1
 """What `read_mask` gives for pixels that are NaN or -1 in the file: no class, no object, nothing known."""
@@ -39,24 +42,17 @@ UNANNOTATED = 2**31 - 1
 _LARGEST_MASK_VALUE = UNANNOTATED - 1
 
 
-class Pixels(Protocol):
-    """What a file format gives: the header, and (h, w, C) pixels of a window inside the image."""
-
-    shape: tuple[int, int]
-    channels: int
-    dtype: np.dtype[np.generic]
-    spacing: tuple[float, float] | None
-
-    def read(self, window: Window) -> NDArray[np.generic]: ...
-
-
 @dataclass(frozen=True)
 class Page:
-    """One 2-D image of a file; `pages` is how many the file holds."""
+    """One image of a file; `pages` is how many the file holds.
+
+    axes: 2 of an image, 3 of a volume: all slices of the file at a point in time, which `index` numbers then.
+    """
 
     path: Path
     index: int = 0
     pages: int = 1
+    axes: int = 2
 
     @property
     def name(self) -> str:
@@ -69,13 +65,15 @@ class Page:
         return stem if self.pages == 1 else f"{stem}_{self.index:03d}"
 
     def __str__(self) -> str:
-        return str(self.path) if self.pages == 1 else f"{self.path} (page {self.index} of 0 to {self.pages - 1})"
+        what = "page" if self.axes == 2 else "point in time"
+        return str(self.path) if self.pages == 1 else f"{self.path} ({what} {self.index} of 0 to {self.pages - 1})"
 
 
 class ImageSource:
     """An image file whose header has been read. No file stays open between reads.
 
-    shape: (height, width). spacing: the size of a pixel (y, x) in micrometres, where the file says so.
+    shape: (height, width), or (depth, height, width) of a volume. spacing: the size of a pixel along each axis in
+    micrometres, where the file says so.
     """
 
     def __init__(self, page: Page, pixels: Pixels) -> None:
@@ -84,8 +82,20 @@ class ImageSource:
         self.spacing = pixels.spacing
         self._pixels = pixels
 
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """(height, width), of a volume that of its slices."""
+        height, width = self.shape[-2:]
+        return height, width
+
+    @property
+    def plane_spacing(self) -> tuple[float, float] | None:
+        """(y, x) of a pixel, in micrometres."""
+        return None if self.spacing is None else (self.spacing[-2], self.spacing[-1])
+
     def read(self, window: Window | None = None) -> NDArray[np.generic]:
-        """(h, w, C) pixels of a window inside the image, or of all; a new array, the caller's own.
+        """(h, w, C) pixels of a window inside the image, or of all; a new array, the caller's own. Of a volume,
+        (d, h, w, C).
 
         Raises ImageError for a damaged file, and for floats that are NaN or infinite.
         """
@@ -103,10 +113,11 @@ class ImageSource:
     def _check_finite(self, pixels: NDArray[np.generic], window: Window) -> None:
         bad = ~np.isfinite(pixels)
         if bad.any():
-            y, x, _ = np.argwhere(bad)[0] + (*window.start, 0)
+            *slices, y, x, _ = np.argwhere(bad)[0] + (*window.start, 0)
+            first = "".join(f"slice {z}, " for z in slices) + f"row {y}, column {x}"
             raise ImageError(
                 f"{self.page} has {np.count_nonzero(bad)} of {bad.size} values that are NaN or infinite, the first at "
-                f"row {y}, column {x}. Networks need numbers: replace them, for instance by the image's median."
+                f"{first}. Networks need numbers: replace them, for instance by the image's median."
             )
 
 
@@ -115,17 +126,19 @@ class _Format:
     open: Callable[[Path, int], Pixels]
     pages: Callable[[Path], int]
     grid: Callable[[Path], Grid] | None = None
+    stack: Callable[[Path], Stack] = lambda _: Stack(1)
+    open_volume: Callable[[Path, int], Pixels] | None = None
 
 
 _RASTER = _Format(lambda path, _: RasterImage(path), lambda _: 1)
-_TIFF = _Format(TiffImage, tiff_pages)
-_NUMPY = _Format(NumpyImage, numpy_pages)
-_NIFTI = _Format(NiftiImage, nifti_pages, nifti_grid)
-_ITK = _Format(ItkImage, itk_pages, itk_grid)
-_DICOM = _Format(DicomImage, dicom_pages, dicom_grid)
-_DRAWING = _Format(DrawingImage, drawing_pages, drawing_grid)
+_TIFF = _Format(TiffImage, tiff_pages, stack=tiff_stack)
+_NUMPY = _Format(NumpyImage, numpy_pages, stack=lambda path: Stack(numpy_pages(path)))
+_NIFTI = _Format(NiftiImage, nifti_pages, nifti_grid, lambda path: Stack.of(nifti_grid(path)))
+_ITK = _Format(ItkImage, itk_pages, itk_grid, lambda path: Stack.of(itk_grid(path)))
+_DICOM = _Format(DicomImage, dicom_pages, dicom_grid, lambda path: Stack.of(dicom_grid(path)))
+_DRAWING = _Format(DrawingImage, drawing_pages, drawing_grid, lambda path: Stack.of(drawing_grid(path)))
 _CONTOUR = _Format(ContourImage, lambda _: 1)
-_ZARR = _Format(ZarrImage, zarr_pages)
+_ZARR = _Format(ZarrImage, zarr_pages, stack=zarr_stack, open_volume=ZarrVolume)
 
 _FORMATS = {
     ".png": _RASTER,
@@ -160,6 +173,24 @@ def open_image(path: Path, index: int = 0) -> ImageSource:
     return ImageSource(Page(path, index, count), image_format.open(path, index))
 
 
+def source_of(page: Page) -> ImageSource:
+    """The image or volume that a page names; only headers are read."""
+    if page.axes == 2:
+        return open_image(page.path, page.index)
+    image_format, found = _format_of(page.path), volumes(page.path)
+    if not 0 <= page.index < len(found):
+        raise ImageError(f"{page.path} has {len(found)} points in time, numbered from 0; there is no {page.index}.")
+    if image_format.open_volume is not None:
+        return ImageSource(found[page.index], image_format.open_volume(page.path, page.index))
+    stack = image_format.stack(page.path)
+    first = page.index * stack.slices
+
+    def open_slice(number: int) -> Pixels:
+        return image_format.open(page.path, first + number)
+
+    return ImageSource(found[page.index], SlicedVolume(page.path, open_slice, stack))
+
+
 def grid_of(path: Path) -> Grid | None:
     """Where the voxels of a volume lie in the patient; None for formats that do not tell."""
     read = _format_of(path).grid
@@ -173,10 +204,12 @@ def is_image(path: Path) -> bool:
     return suffix_of(path) in SUFFIXES and path.is_file()
 
 
-def from_array(pixels: NDArray[np.generic], name: str = "array") -> ImageSource:
-    """An (H, W) or (H, W, C) array as a source, so that what reads files reads arrays too."""
+def from_array(pixels: NDArray[np.generic], name: str = "array", *, axes: int = 2) -> ImageSource:
+    """An (H, W) or (H, W, C) array as a source, so that what reads files reads arrays too; of 3 axes, (D, H, W) or
+    (D, H, W, C).
+    """
     path = Path(name)
-    return ImageSource(Page(path), MemoryImage(pixels, path))
+    return ImageSource(Page(path, axes=axes), MemoryImage(pixels, path, axes))
 
 
 def pages(path: Path) -> list[Page]:
@@ -185,24 +218,50 @@ def pages(path: Path) -> list[Page]:
     return [Page(path, index, count) for index in range(count)]
 
 
+def volumes(path: Path) -> list[Page]:
+    """Every volume of the file: one for most, several for points in time.
+
+    ImageError where the file is no volume, for there is but one slice.
+    """
+    image_format = _format_of(path)
+    slices, found = image_format.stack(path).slices, image_format.pages(path)
+    if slices < 2:
+        raise ImageError(
+            f"{path} is no volume: it has a single slice. Give volumes to a network of volumes; for images, train one "
+            "of images."
+        )
+    count = found // slices
+    return [Page(path, index, count, axes=3) for index in range(count)]
+
+
+def pages_of(path: Path, axes: int) -> list[Page]:
+    """The images of a file, or its volumes, for a network that sees so many axes."""
+    return pages(path) if axes == 2 else volumes(path)
+
+
 def read_mirrored(source: ImageSource, window: Window) -> NDArray[np.generic]:
     """(h, w, C) pixels of a window that may stick out on any side, by any amount: the image goes on mirrored there,
-    its border pixels not repeated. Only the part of the image that shows in the window is read.
+    its border pixels not repeated; of a volume, (d, h, w, C). Only the part that shows in the window is read.
     """
     if window.inside(source.shape):
         return source.read(window)
     if 0 in window.shape:
         return np.empty((*window.shape, source.channels), dtype=source.dtype)
-    rows, columns = (
+    places = [
         mirrored(start, stop, size) for start, stop, size in zip(window.start, window.stop, source.shape, strict=True)
-    )
-    top, left = int(rows.min()), int(columns.min())
-    needed = source.read(Window((top, left), (int(rows.max()) + 1, int(columns.max()) + 1)))
-    return needed[np.ix_(rows - top, columns - left)]
+    ]
+    first = tuple(int(place.min()) for place in places)
+    needed = source.read(Window(first, tuple(int(place.max()) + 1 for place in places)))
+    return needed[np.ix_(*(place - start for place, start in zip(places, first, strict=True)))]
 
 
 def read_mask(path: Path, index: int = 0, *, coloured: bool = False) -> NDArray[np.integer]:
-    """(H, W) values of a mask file, as uint8, uint16 or int32.
+    """(H, W) values of a mask file, as `mask_of` has them."""
+    return mask_of(Page(path, index), coloured=coloured)
+
+
+def mask_of(page: Page, *, coloured: bool = False) -> NDArray[np.integer]:
+    """(H, W) values of a mask, of a volume (D, H, W), as uint8, uint16 or int32.
 
     - Grey values stay what they are; so do colours whose channels are all equal, the usual export of a grey mask.
     - True colours become 0xRRGGBB. `coloured` asks for this whatever the file holds (grey g becomes 0xgggggg), for
@@ -211,7 +270,7 @@ def read_mask(path: Path, index: int = 0, *, coloured: bool = False) -> NDArray[
     - Floats must be whole numbers. All values must lie in 0 … 2³¹ - 2.
     - NaN, and -1, are UNANNOTATED.
     """
-    source = open_image(path, index)
+    source = source_of(page)
     if source.channels not in (1, 3):
         raise ImageError(
             f"{source.page} has {source.channels} channels; a mask has 1 (class or object numbers) or 3 (colours). "
@@ -230,9 +289,9 @@ def read_mask(path: Path, index: int = 0, *, coloured: bool = False) -> NDArray[
     return red << 16 | green << 8 | blue
 
 
-def is_coloured(path: Path, index: int = 0) -> bool:
-    """Whether some pixel of a mask file has a colour, so that `read_mask` gives 0xRRGGBB."""
-    source = open_image(path, index)
+def is_coloured(page: Page) -> bool:
+    """Whether some pixel of a mask has a colour, so that `mask_of` gives 0xRRGGBB."""
+    source = source_of(page)
     if source.channels != 3:
         return False
     pixels = source.read()

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-_MICROMETRES = {
+MICROMETRES = {
     "nm": 1e-3,
     "micron": 1.0,
     "microns": 1.0,
@@ -35,7 +35,7 @@ def tiff_spacing(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[floa
     if tiff.is_svs:
         return _of_svs(page.description)
     if tiff.is_imagej:
-        factor = _MICROMETRES.get(str((tiff.imagej_metadata or {}).get("unit", "")))
+        factor = MICROMETRES.get(str((tiff.imagej_metadata or {}).get("unit", "")))
     else:
         factor = _OF_RESOLUTION_UNIT.get(int(page.resolutionunit))
     if factor is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
@@ -55,7 +55,7 @@ def _of_ome(xml: str) -> tuple[float, float] | None:
         return None
     sizes = []
     for axis in "YX":
-        factor = _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        factor = MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         try:
             size = float(pixels.get(f"PhysicalSize{axis}", "nan"))
         except ValueError:

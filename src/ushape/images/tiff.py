@@ -60,7 +60,7 @@ class TiffImage:
 
     def __init__(self, path: Path, index: int) -> None:
         self._path = path
-        with _opened(path) as tiff, _damage_of(path):
+        with opened_tiff(path) as tiff, damage_of(path):
             virtual = _virtual_pages(tiff, path)
             page = tiff.pages[0 if virtual > 1 else _page_numbers(tiff, path)[index]]
             _check_kind(page, path)
@@ -90,7 +90,7 @@ class TiffImage:
         """A window of pixels that lie in the file as they are."""
         planes, _, height, width, samples = self._page.shaped
         stored = np.dtype(self._page.parent.byteorder + self._page.dtype.char)
-        with _damage_of(self._path):
+        with damage_of(self._path):
             pixels = np.memmap(self._path, stored, "r", self._first_byte, (planes, height, width, samples))
             part = np.array(pixels[(slice(None), *window.slices)])
         return np.moveaxis(part, 0, -2).reshape(*window.shape, planes * samples)
@@ -121,14 +121,14 @@ class TiffImage:
 
     def _pieces(self, numbers: Sequence[int]) -> Iterator[NDArray[np.generic] | None]:
         """(h, w, samples) pixels of these strips or tiles; None for those that a sparse file leaves out."""
-        with _damage_of(self._path):
+        with damage_of(self._path):
             handle = self._path.open("rb")
         with handle:
             for number in numbers:
                 if number in self._recent:
                     yield self._recent[number]
                     continue
-                with _damage_of(self._path, _tile_window(self._page, number) if self._page.is_tiled else None):
+                with damage_of(self._path, _tile_window(self._page, number) if self._page.is_tiled else None):
                     offset, count = self._page.dataoffsets[number], self._page.databytecounts[number]
                     handle.seek(offset)
                     coded = handle.read(count) if offset and count else None
@@ -138,20 +138,20 @@ class TiffImage:
 
 def tiff_pages(path: Path) -> int:
     """How many full-size images the file holds."""
-    with _opened(path) as tiff, _damage_of(path):
+    with opened_tiff(path) as tiff, damage_of(path):
         return max(_virtual_pages(tiff, path), len(_page_numbers(tiff, path)))
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    with _damage_of(path):
+def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    with damage_of(path):
         tiff = tifffile.TiffFile(path)
     with tiff:
         yield tiff
 
 
 @contextlib.contextmanager
-def _damage_of(path: Path, tile: Window | None = None) -> Iterator[None]:
+def damage_of(path: Path, tile: Window | None = None) -> Iterator[None]:
     try:
         yield
     except ImageError:

@@ -23,6 +23,7 @@ from ushape.geometry.tiles import Window
 from ushape.images.array import axes_by_shape, readable_type
 from ushape.images.damage import DamagedPiece
 from ushape.images.ngff import Multiscale, is_axes, multiscale_of
+from ushape.images.volume import Stack
 
 if TYPE_CHECKING:
     import zarr
@@ -86,6 +87,35 @@ class ZarrImage:
         for start in itertools.product(*starts):
             stop = tuple(min(a + n, size) for a, n, size in zip(start, steps, self.shape, strict=True))
             yield Window(start, stop)
+
+
+class ZarrVolume:
+    """All slices of a store at one point in time, (z, y, x); chunks are read for each window."""
+
+    def __init__(self, path: Path, index: int) -> None:
+        array, multiscale = _opened(path)
+        sizes = dict(zip(multiscale.axes, array.shape, strict=True))
+        self._path, self._array, self._axes, self._time = path, array, multiscale.axes, index
+        self.shape: tuple[int, ...] = tuple(sizes[axis] for axis in "zyx")
+        self.channels: int = sizes.get("c", 1)
+        self.dtype = readable_type(array.dtype, path)
+        self.spacing: tuple[float, ...] | None = multiscale.spacing_of("zyx")
+
+    def read(self, window: Window) -> NDArray[np.generic]:
+        where: dict[str, int | slice] = {**dict(zip("zyx", window.slices, strict=True)), "t": self._time}
+        index = tuple(where.get(axis, slice(None)) for axis in self._axes)
+        try:
+            stored = np.asarray(self._array[index])
+        except _DAMAGE as error:
+            raise ImageError(f"{self._path} cannot be read: {error}. Copy or export it again.") from error
+        pixels = np.moveaxis(stored, 0, -1) if "c" in self._axes else stored[..., np.newaxis]
+        return np.ascontiguousarray(pixels, dtype=self.dtype)
+
+
+def zarr_stack(path: Path) -> Stack:
+    """Of a store with an axis z."""
+    array, multiscale = _opened(path)
+    return Stack(dict(zip(multiscale.axes, array.shape, strict=True)).get("z", 1))
 
 
 def zarr_pages(path: Path) -> int:

@@ -193,14 +193,14 @@ class Boundary:
 
     @staticmethod
     def _of_class(image: Judged, number: int) -> dict[str, float]:
-        spacing, unit = image.spacing or (1.0, 1.0), "um" if image.spacing else "px"
+        spacing, unit = image.spacing or (1.0,) * image.truth.ndim, "um" if image.spacing else "px"
         distances = SurfaceDistances.of(image.truth == number, image.answer == number, spacing, ignored=image.ignored)
         hd95, assd = distances.hd95(), distances.assd()
         one_sided = math.isinf(hd95)
         return {
             f"hd95_{unit}": math.nan if one_sided else hd95,
             f"assd_{unit}": math.nan if one_sided else assd,
-            "nsd_2px": distances.nsd(_NSD_TOLERANCE_PX * math.sqrt(spacing[0] * spacing[1])),
+            "nsd_2px": distances.nsd(_NSD_TOLERANCE_PX * math.sqrt(spacing[-2] * spacing[-1])),
             "one_sided": math.nan if math.isnan(hd95) else float(one_sided),
         }
 

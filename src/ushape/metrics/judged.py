@@ -13,6 +13,7 @@ from ushape.labels import IGNORED
 @dataclass(frozen=True, eq=False)
 class Judged:
     """An image's truth and answer: (H, W) class maps, IGNORED where the truth counts nowhere, and (H, W) object maps.
+    Of a volume, all are (D, H, W).
 
     foreground: (H, W) probability of the one foreground class; of masks without probabilities, 0 and 1.
     spacing: length of a pixel along each axis; None where it is not known.
@@ -23,7 +24,7 @@ class Judged:
     true_objects: NDArray[np.integer]
     objects: NDArray[np.integer]
     foreground: NDArray[np.floating]
-    spacing: tuple[float, float] | None = None
+    spacing: tuple[float, ...] | None = None
 
     @property
     def ignored(self) -> NDArray[np.bool_] | None:

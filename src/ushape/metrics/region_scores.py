@@ -58,7 +58,7 @@ def _region_distances(image: Judged, truth: NDArray[np.bool_], answer: NDArray[n
     unit, per_unit = ("px", 1.0) if image.spacing is None else ("um", 1.0)
     if image.spacing is not None and min(image.spacing) >= _COARSE_UM:
         unit, per_unit = "mm", 1000.0
-    spacing = [length / per_unit for length in image.spacing or (1.0, 1.0)]
+    spacing = [length / per_unit for length in image.spacing or (1.0,) * image.truth.ndim]
     distances = SurfaceDistances.of(truth, answer, spacing, ignored=image.ignored)
     figures = {"hd": distances.hd(), "hd95": distances.hd95(), "assd": distances.assd()}
     one_sided = math.isinf(figures["hd"])

@@ -36,7 +36,7 @@ class ExpectedDice:
         """
         numbers = classes.ravel()
         inside = [np.bincount(numbers, of_class.ravel(), len(probability))[k] for k, of_class in enumerate(probability)]
-        everywhere = probability.sum(axis=(1, 2), dtype=np.float64)
+        everywhere = probability.sum(axis=tuple(range(1, probability.ndim)), dtype=np.float64)
         return ExpectedDice(
             np.bincount(numbers, minlength=len(probability)).astype(float), np.array(inside), everywhere
         )

@@ -12,6 +12,7 @@ from ushape.models.resunet import ResUNet
 from ushape.models.segmenter import Segmenter
 from ushape.models.u2net import U2Net, U2NetP
 from ushape.models.unet import UNet
+from ushape.models.unet3d import UNet3D
 from ushape.models.unetpp import UNetPP
 from ushape.settings import nearest
 
@@ -24,6 +25,7 @@ MODELS: dict[str, type[Segmenter]] = {
     "resunet": ResUNet,
     "u2net": U2Net,
     "u2netp": U2NetP,
+    "unet3d": UNet3D,
 }
 
 
@@ -45,6 +47,15 @@ def outlined(name: str, **options: object) -> Segmenter:
     """The same without weights: its sizes and layers can be asked, and it takes no memory."""
     with torch.device("meta"):
         return build(name, **options)
+
+
+def axes_of(name: str) -> int:
+    """How many axes of space a model of the registry sees; 2 for a name that is none, which `build` refuses.
+
+    >>> axes_of("unet"), axes_of("unet3d")
+    (2, 3)
+    """
+    return MODELS[name].axes if name in MODELS else 2
 
 
 def options_of(name: str) -> list[str]:

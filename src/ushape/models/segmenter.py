@@ -16,26 +16,36 @@ from ushape.geometry.footprint import Footprint
 
 
 class Segmenter(nn.Module, ABC):
-    """A network from (N, in_channels, H, W) images to (N, classes, h, w) logits.
+    """A network from (N, in_channels, H, W) images to (N, classes, h, w) logits; of volumes, D comes before H.
 
     Subclasses set `in_channels` and `classes`, say their layer list on one axis in `along_axis`, from which `footprint`
     is derived, and implement `outputs`. One class stands for two: its logit is that of the foreground.
 
+    axes: how many axes of space it sees: 2 of an image, 3 of a volume.
     takes_any_size: also inputs that the footprint calls illegal, whose tiles would not lie on the grid.
     """
 
+    axes: ClassVar[int] = 2
     takes_any_size: ClassVar[bool] = False
     in_channels: int
     classes: int
 
     @abstractmethod
     def along_axis(self, x: Axis) -> Axis:
-        """One axis of the logits, from that of the input: its size, and what of the input each pixel depends on."""
+        """One axis of the logits, from that of the input: its size, and what of the input each pixel depends on.
+
+        Of a network whose axes differ, the last of them.
+        """
 
     @property
     @abstractmethod
     def footprint(self) -> Footprint:
-        """Margin, grid and smallest size, the same along both axes."""
+        """Margin, grid and smallest size along the last axis; of most networks, the same along all."""
+
+    @property
+    def footprints(self) -> tuple[Footprint, ...]:
+        """Those of every axis."""
+        return (self.footprint,) * self.axes
 
     @abstractmethod
     def outputs(self, x: Tensor) -> list[Tensor]:
@@ -55,8 +65,9 @@ class Segmenter(nn.Module, ABC):
 
     def inside(self, logits: Tensor) -> Tensor:
         """The exact part of the logits of a pass, whoever computed it."""
-        margin = self.footprint.margin if self.footprint.padded and not self.footprint.sees_edges else 0
-        return logits[..., margin : logits.shape[-2] - margin, margin : logits.shape[-1] - margin]
+        margins = [f.margin if f.padded and not f.sees_edges else 0 for f in self.footprints]
+        places = (slice(cut, size - cut) for cut, size in zip(margins, logits.shape[2:], strict=True))
+        return logits[:, :, *places]
 
     def placed(self, device: torch.device) -> Self:
         """This network on a device, its weights laid out channels-last, which convolutions read fastest."""

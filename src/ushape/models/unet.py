@@ -145,8 +145,8 @@ def centre_crop(copy: Tensor, onto: Tensor) -> Tensor:
 
     That the centre is the right place follows from the layer list: see `along_axis` and its tests.
     """
-    top, left = ((a - b) // 2 for a, b in zip(copy.shape[-2:], onto.shape[-2:], strict=True))
-    return copy[..., top : top + onto.shape[-2], left : left + onto.shape[-1]]
+    starts = [(a - b) // 2 for a, b in zip(copy.shape[2:], onto.shape[2:], strict=True)]
+    return copy[:, :, *(slice(a, a + size) for a, size in zip(starts, onto.shape[2:], strict=True))]
 
 
 def along_axis(x: Axis, *, depth: int, padding: Padding, reduction: int = 1) -> Axis:

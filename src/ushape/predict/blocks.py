@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ushape.geometry.footprint import Footprint
 from ushape.geometry.tiles import Tile, Window, plan
 from ushape.predict.bands import Band, Bands
@@ -30,19 +32,19 @@ class Blocks:
     bands: of an image that passes row by row, else None. keep: the kept size of tiles.
     """
 
-    shape: tuple[int, int]
-    step: tuple[int, int]
+    shape: tuple[int, ...]
+    step: tuple[int, ...]
     footprints: Sequence[Footprint]
-    keep: tuple[int, int]
+    keep: tuple[int, ...]
     bands: Bands | None = None
 
     def __len__(self) -> int:
-        down, across = self._counts
-        return down * across
+        return math.prod(self._counts)
 
     def window(self, number: int) -> Window:
         """The pixels of one block."""
-        start = tuple(n * size for n, size in zip(divmod(number, self._counts[1]), self.step, strict=True))
+        places = (int(place) for place in np.unravel_index(number, self._counts))
+        start = tuple(place * size for place, size in zip(places, self.step, strict=True))
         return Window(start, tuple(min(a + n, size) for a, n, size in zip(start, self.step, self.shape, strict=True)))
 
     def band(self, number: int) -> Band:
@@ -56,9 +58,9 @@ class Blocks:
         return plan(self.shape, self.footprints, self.keep, within=self.window(number))
 
     @property
-    def chunk(self) -> tuple[int, int]:
+    def chunk(self) -> tuple[int, ...]:
         """The size in which answers are kept on the disk: each chunk belongs to one block alone."""
-        return (min(CHUNK_ROWS, self.step[0]), self.step[1]) if self.bands is not None else self.step
+        return (min(CHUNK_ROWS, self.step[0]), *self.step[1:]) if self.bands is not None else self.step
 
     @property
     def total(self) -> int:
@@ -79,9 +81,8 @@ class Blocks:
         return "tiles" if self.bands is None else "rows"
 
     @property
-    def _counts(self) -> tuple[int, int]:
-        down, across = (-(-size // step) for size, step in zip(self.shape, self.step, strict=True))
-        return down, across
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(-(-size // step) for size, step in zip(self.shape, self.step, strict=True))
 
 
 def blocks_of_bands(shape: tuple[int, int], footprint: Footprint, bands: Bands) -> Blocks:
@@ -93,11 +94,15 @@ def blocks_of_bands(shape: tuple[int, int], footprint: Footprint, bands: Bands) 
     return Blocks(shape, (min(rows, shape[0]), kept), (footprint, footprint), shape, bands)
 
 
-def blocks_of_tiles(shape: tuple[int, int], footprints: Sequence[Footprint], keep: Sequence[int]) -> Blocks:
-    """Tiles with this kept size (brought to the pooling grid), as many together as make a block worth a task."""
-    down, across = (max(f.multiple, n // f.multiple * f.multiple) for f, n in zip(footprints, keep, strict=True))
-    step = (_together(down, shape[0]), _together(across, shape[1]))
-    return Blocks(shape, step, footprints, (down, across))
+def blocks_of_tiles(shape: tuple[int, ...], footprints: Sequence[Footprint], keep: Sequence[int]) -> Blocks:
+    """Tiles with this kept size (brought to the pooling grid), as many together as make a block worth a task; of a
+    volume, whose slices wait until their tiles are there, each by itself.
+    """
+    kept = tuple(max(f.multiple, n // f.multiple * f.multiple) for f, n in zip(footprints, keep, strict=True))
+    if len(shape) > 2:
+        return Blocks(shape, kept, footprints, kept)
+    step = tuple(_together(size, whole) for size, whole in zip(kept, shape, strict=True))
+    return Blocks(shape, step, footprints, kept)
 
 
 def _together(keep: int, size: int) -> int:

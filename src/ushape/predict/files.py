@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from ushape.device import free_bytes
-from ushape.errors import ImageError
+from ushape.errors import ImageError, RecipeError
 from ushape.freed_memory import keeping_freed_memory
-from ushape.images.source import Page, open_image
+from ushape.images.source import Page, source_of
 from ushape.images.suffix import stem_of
 from ushape.images.zarr import zarr_is_installed
 from ushape.labels import Labels
@@ -40,8 +40,9 @@ class Job:
     formats: also what other programs read; each image's maps are then held in memory whole.
     ledger: where it is noted what is complete, and blocks are kept of what is not, so that it can be gone on with.
     mask_format: the kind of file for masks and maps, in place of the one that suits the image (storage.py).
-    Raises, before anything is computed: ImageError, naming every image that the network cannot take; OutputError where
-    results exist (unless `overwrite`), where two images would make the same file, or where `out` cannot be written.
+    Raises, before anything is computed: RecipeError for what is not made of volumes; ImageError, naming every image
+    that the network cannot take; OutputError where results exist (unless `overwrite`), where two images would make the
+    same file, or where `out` cannot be written.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Job:
         overwrite: bool = False,
         ledger: Ledger | None = None,
     ) -> None:
-        self._whole = predictor.one_piece if predictor.pieces_in == "volumes" else ()
+        by_slices = predictor.axes == 2 and predictor.pieces_in == "volumes"  # that are to be mended together
+        self._whole = predictor.one_piece if by_slices else ()
         self.predictor = predictor.in_all_pieces() if self._whole else predictor
         self.out, self.rule = out, predictor.trained.object_rule
         self.overlay, self.mask_format = overlay, mask_format
         self.maps = tuple(maps_of(self._labels, probability=probability, uncertainty=uncertainty))
+        self._check_axes(formats)
         self.files = [list(group) for _, group in groupby(images, key=lambda page: page.path)]
         self._ledger, self._replaces = ledger, overwrite or (ledger is not None and ledger.resume)
         regions = predictor.trained.regions if formats else ()
@@ -133,7 +136,7 @@ class Job:
         """All files of an image or stack, from what is kept of its answers, or computed on the way."""
 
         def answer_for(page: Page) -> Answer:
-            return kept.get(page) or Computed(self.predictor, open_image(page.path, page.index))
+            return kept.get(page) or Computed(self.predictor, source_of(page))
 
         path, mended = file[0].path, None
         if self._whole:
@@ -148,9 +151,9 @@ class Job:
 
     def _unfinished(self, page: Page, file: list[Page]) -> Unfinished | None:
         """Where a page's blocks are kept until its files are complete; None where it is computed in one go."""
-        if self._ledger is None or not zarr_is_installed():
+        if self._ledger is None or self.predictor.axes != 2 or not zarr_is_installed():
             return None
-        several = len(self.predictor.blocks(open_image(page.path, page.index).shape)) > 1
+        several = len(self.predictor.blocks(source_of(page).shape)) > 1
         if not (several or len(file) > 1 or self.formats.together):
             return None
         wanted = bool(self.maps or self.rule or self.formats.names or self.predictor.one_piece or self._whole)
@@ -164,6 +167,15 @@ class Job:
     def _finish(self, written: MaskWritten) -> None:
         if self._ledger is not None:
             self._ledger.finish(written.page.path, written.to_dict())
+
+    def _check_axes(self, formats: Collection[FormatName]) -> None:
+        """RecipeError for what is not made of volumes yet."""
+        asked = {"--overlay": self.overlay, f"--format {','.join(formats)}": bool(formats), "objects": bool(self.rule)}
+        wanted = [name for name, is_asked in asked.items() if is_asked]
+        if self.predictor.axes == 3 and wanted:
+            raise RecipeError(
+                f"Of volumes there are masks and maps, and no {' and no '.join(wanted)} yet. Leave that out."
+            )
 
     @property
     def _labels(self) -> Labels:
@@ -180,12 +192,13 @@ class Job:
         faults = []
         for file in self.files:
             try:
-                sources = [open_image(page.path, page.index) for page in file]
+                sources = [source_of(page) for page in file]
                 for source in sources:
                     self.predictor.check(source)
-                largest = max(height * width for height, width in (source.shape for source in sources))
+                largest = max(math.prod(source.plane_shape) for source in sources)
+                count = sum(math.prod(source.shape[:-2]) for source in sources)
                 self._form[file[0].path] = form_of(
-                    file[0], len(file), largest, self.mask_format, png=png, grid=self._channels == 1
+                    file[0], count, largest, self.mask_format, png=png, grid=self._channels == 1
                 )
             except ImageError as error:
                 faults.append(str(error))

@@ -44,12 +44,13 @@ TOGETHER: dict[FormatName, str] = {"coco": "coco.json", "ctc": "ctc", "isbi2012"
 
 
 class Collected:
-    """One image's answer, whole: (H, W) class map, foreground probability, and objects where they are told apart.
+    """One image's answer, whole: (H, W) class map, foreground probability, and objects where they are told apart; of a
+    volume, (D, H, W).
 
     regions: whose contours are wanted; `margins` has a map for each (interchange/subpixel.py).
     """
 
-    def __init__(self, shape: tuple[int, int], regions: Sequence[Region] = ()) -> None:
+    def __init__(self, shape: tuple[int, ...], regions: Sequence[Region] = ()) -> None:
         self.classes = np.zeros(shape, dtype=np.uint8)
         self.foreground = np.zeros(shape, dtype=np.float32)
         self.objects: NDArray[np.uint32] | None = None
@@ -111,7 +112,7 @@ class Formats:
         of_file = {"rois": self._zip, "contours": self._contour_file, "sunnybrook": self._contour_folder}
         return outlines + [place(file) for name, place in of_file.items() if name in self.names]
 
-    def collected(self, shape: tuple[int, int]) -> Collected | None:
+    def collected(self, shape: tuple[int, ...]) -> Collected | None:
         """What is to be added of an image of (height, width) pixels; None where no format is wanted."""
         return Collected(shape, self._regions) if self.names else None
 
@@ -164,9 +165,10 @@ class Formats:
     def _add_contours(self, page: Page, answer: Collected) -> None:
         pieces, source, grid = answer.contours(), open_image(page.path, page.index), grid_of(page.path)
         if self._contours is not None:
-            pixel_mm = source.spacing and (source.spacing[0] / 1e3, source.spacing[1] / 1e3)
+            spacing = source.plane_spacing
+            pixel_mm = spacing and (spacing[0] / 1e3, spacing[1] / 1e3)
             to_patient = None if grid is None else slice_to_patient(grid, page.index)
-            self._contours.add(page, source.shape, pixel_mm, to_patient, pieces)
+            self._contours.add(page, source.plane_shape, pixel_mm, to_patient, pieces)
         if self._sunnybrook is not None:
             for name, of_region in pieces.items():
                 if side := _side(name):

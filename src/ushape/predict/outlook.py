@@ -45,7 +45,10 @@ def outlook(model: Segmenter, shape: tuple[int, int], strategy: Strategy) -> Out
     whole = multiply_adds(model, *(f.input_for(n) for f, n in zip(strategy.footprints, shape, strict=True)))
     if bands is not None:
         blocks = strategy.blocks(shape)
-        kept, sides = blocks.step, [blocks.window(n).shape[0] for n in range(0, len(blocks), len(bands.bands))]
+        kept, sides = (
+            (blocks.step[0], blocks.step[1]),
+            [blocks.window(n).shape[0] for n in range(0, len(blocks), len(bands.bands))],
+        )
         downwards = [strategy.footprints[0].input_for(side) for side in sides]
         reads = Counter((down, band.right - band.left) for band in bands.bands for down in downwards)
         rows, taken = bands.rows, bands.bytes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ushape.errors import SizeError
 from ushape.images.source import ImageSource
-from ushape.predict.tile_memory import bytes_per_pixel
+from ushape.predict.tile_memory import bytes_per_pixel, pass_bytes
 from ushape.predict.tiled import Predictor
 
 LARGEST_DIFFERENCE = 1e-5
@@ -45,7 +45,7 @@ def prove(predictor: Predictor, source: ImageSource) -> Iterator[Compared]:
     Raises SizeError where the pass would take more than the predictor's memory. bfloat16 promises no such agreement.
     """
     _require_memory(predictor, source)
-    multiple = predictor.trained.model.footprint.multiple
+    multiple = max(footprint.multiple for footprint in predictor.footprints)
     longest = -(-max(source.shape) // multiple) * multiple
     whole = predictor.with_keep(longest).whole(source)
     for keep_px in sorted({max(multiple, longest // parts // multiple * multiple) for parts in _PARTS}, reverse=True):
@@ -72,11 +72,13 @@ def _compared(
 
 
 def _require_memory(predictor: Predictor, source: ImageSource) -> None:
-    model, (height, width) = predictor.trained.model, source.shape
-    needed = math.prod(model.footprint.input_for(n) for n in source.shape) * bytes_per_pixel(model)
+    model = predictor.trained.model
+    sides = [footprint.input_for(n) for footprint, n in zip(model.footprints, source.shape, strict=True)]
+    needed = math.prod(sides) * bytes_per_pixel(model) if len(sides) == 2 else pass_bytes(model, sides)
     if needed > predictor.memory_bytes:
         raise SizeError(
-            f"{source.page} has {height} x {width} pixels; the proof takes one pass over all of them, about "
-            f"{needed / 2**30:.1f} GiB of memory, and {predictor.memory_bytes / 2**30:.1f} GiB are allowed. "
+            f"{source.page} has {' x '.join(map(str, source.shape))} pixels; the proof takes one pass over all of "
+            f"them, about {needed / 2**30:.1f} GiB of memory, and {predictor.memory_bytes / 2**30:.1f} GiB are "
+            "allowed. "
             "Allow more with --memory, or cut a part out of the image: the proof is as good on that."
         )

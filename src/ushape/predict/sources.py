@@ -9,12 +9,13 @@ from pathlib import Path
 
 from ushape.errors import ImageError
 from ushape.images.dicom import is_series
-from ushape.images.source import SUFFIXES, Page, is_image, open_image, pages
+from ushape.images.source import SUFFIXES, Page, is_image, pages_of, source_of
 from ushape.images.zarr import is_store
 
 
-def find_images(places: Iterable[str]) -> list[Page]:
-    """The images of folders, files and patterns (`*.tif`), every page of a stack, in the order of their names.
+def find_images(places: Iterable[str], *, axes: int = 2) -> list[Page]:
+    """The images of folders, files and patterns (`*.tif`), every page of a stack, in the order of their names; for a
+    network that sees 3 axes, the volumes.
 
     Raises ImageError, naming every place that holds none and every file that cannot be opened.
     """
@@ -28,8 +29,9 @@ def find_images(places: Iterable[str]) -> list[Page]:
     found: list[Page] = []
     for file in files.values():
         try:
-            open_image(file)
-            found += pages(file)
+            in_file = pages_of(file, axes)
+            source_of(in_file[0])
+            found += in_file
         except ImageError as error:
             faults.append(str(error))
     if faults:

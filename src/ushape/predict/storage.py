@@ -24,6 +24,7 @@ from ushape.images.stack import MaskStack
 from ushape.images.volume_mask import VolumeMask, mask_suffix
 from ushape.images.zarr import is_store
 from ushape.images.zarr_mask import ZarrMask, planes_of_image, planes_of_store
+from ushape.predict.layer import LayerSink
 
 MaskFormat = Literal["auto", "tiff", "ome-tiff", "ome-zarr"]
 """What may be asked for; "tiff" is uncompressed, in strips."""
@@ -101,13 +102,15 @@ def open_pages(
 ) -> AbstractContextManager[PagedMask]:
     """The mask of a whole file; `source` is its first page."""
     if form == "volume":
-        return VolumeMask(mask, pages[0].path, [page.index for page in pages], overwrite=overwrite)
+        return VolumeMask(
+            mask, pages[0].path, [n for page in pages for n in _slices_of(page, source)], overwrite=overwrite
+        )
     if form != "ome-zarr":
         return MaskStack(mask, overwrite=overwrite)
     of_store = is_store(source.path)
     return ZarrMask(
         mask,
-        planes_of_store(source.path) if of_store else planes_of_image(source.shape, source.spacing),
+        planes_of_store(source.path) if of_store else planes_of_image(source.plane_shape, source.plane_spacing),
         np.uint32 if content.objects else content.dtype,  # how many there are is not known before the last page
         channels=content.channels,
         label=content.label,
@@ -119,7 +122,12 @@ def open_pages(
 def open_page(
     masks: PagedMask, page: Page, source: ImageSource, dtype: DTypeLike, content: Content
 ) -> AbstractContextManager[Sink]:
-    """A sink for one page. OutputError where the pages of a stack cannot number its objects."""
+    """A sink for one page, or for all slices of a volume. OutputError where the pages of a stack cannot number its
+    objects.
+    """
+    if page.axes == 3:
+        slices = [Page(page.path, number, page.pages * source.shape[0]) for number in _slices_of(page, source)]
+        return LayerSink(lambda z: open_page(masks, slices[z], source, dtype, content), source.plane_shape)
     if isinstance(masks, ZarrMask):
         return masks.page(page.index)
     if content.objects and dtype == np.uint32:
@@ -127,4 +135,18 @@ def open_page(
             f"{page} has more than 65,535 objects, which the 16 bits of a stack's pages cannot number. "
             "Save its pages as single images."
         )
-    return masks.page(source.shape, dtype, channels=content.channels, spacing=source.spacing, description=content.what)
+    return masks.page(
+        source.plane_shape,
+        dtype,
+        channels=content.channels,
+        spacing=source.plane_spacing,
+        description=content.what,
+    )
+
+
+def _slices_of(page: Page, source: ImageSource) -> range:
+    """The numbers of the pages of a file that a volume has for slices; of an image, its own."""
+    if page.axes == 2:
+        return range(page.index, page.index + 1)
+    depth = source.shape[0]
+    return range(page.index * depth, (page.index + 1) * depth)

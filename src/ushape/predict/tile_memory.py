@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
@@ -50,6 +51,39 @@ def largest_keep_of_image(
     return keep
 
 
+def largest_keep_of_volume(model: Segmenter, memory_bytes: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The largest kept part per axis of a tile of a volume that needs at most this much memory, cubes as far as the
+    volume reaches; each is measured on its own, since of an unpadded network little is left of a small cube.
+
+    RecipeError where even the smallest needs more.
+    """
+    footprints = model.footprints
+    step = max(footprint.multiple for footprint in footprints)
+
+    def keep(steps: int) -> tuple[int, ...]:
+        return tuple(
+            min(steps * step, -(-size // f.multiple) * f.multiple) for size, f in zip(shape, footprints, strict=True)
+        )
+
+    def needed(steps: int) -> int:
+        return pass_bytes(model, [f.input_for(n) for f, n in zip(footprints, keep(steps), strict=True)])
+
+    most = -(-max(shape) // step)
+    fitting = bisect_right(range(1, most + 1), memory_bytes, key=needed)
+    if not fitting:
+        raise RecipeError(
+            f"{memory_bytes / 2**20:.0f} MiB are too little for this network: its smallest tile takes about "
+            f"{needed(1) / 2**20 + 1:.0f} MiB. Allow that with --memory, or train a narrower or shallower network."
+        )
+    return keep(fitting)
+
+
+def smallest_tile_bytes(model: Segmenter) -> int:
+    """What a tile takes that keeps one step of the pooling grid."""
+    step = max(footprint.multiple for footprint in model.footprints)
+    return pass_bytes(model, [footprint.input_for(step) for footprint in model.footprints])
+
+
 def bytes_per_pixel(model: Segmenter) -> float:
     """About how much memory a float32 pass takes per input pixel, from the sizes of the maps that it makes.
 
@@ -63,6 +97,12 @@ def bytes_per_pixel(model: Segmenter) -> float:
 
 
 def _measured(model: Segmenter) -> float:
+    side = model.footprint.input_for(_LARGEST_TILE)  # unpadded, a small tile would shrink to next to nothing
+    return pass_bytes(model, [side, side]) / side**2
+
+
+def pass_bytes(model: Segmenter, sides: Sequence[int]) -> int:
+    """The same of a pass over a tile of these sides."""
     sizes: list[tuple[int, int]] = []
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -70,8 +110,7 @@ def _measured(model: Segmenter) -> float:
 
     leaves = [m for m in model.modules() if not list(m.children())]
     hooks = [leaf.register_forward_hook(note) for leaf in leaves]
-    side = model.footprint.input_for(_LARGEST_TILE)  # unpadded, a small tile would shrink to next to nothing
-    x = torch.empty(1, model.in_channels, side, side, device="meta")  # where tensors have sizes and no values
+    x = torch.empty(1, model.in_channels, *sides, device="meta")  # where tensors have sizes and no values
     values = [*model.named_parameters(), *model.named_buffers()]
     try:
         answer: Tensor = functional_call(model, {name: torch.empty_like(v, device="meta") for name, v in values}, x)
@@ -79,4 +118,4 @@ def _measured(model: Segmenter) -> float:
         for hook in hooks:
             hook.remove()
     largest_layer, largest_map = max(a + b for a, b in sizes), max(b for _, b in sizes)
-    return 4 * (2 * largest_layer + 4 * largest_map + 4 * (x.numel() + answer.numel())) / side**2
+    return 4 * (2 * largest_layer + 4 * largest_map + 4 * (x.numel() + answer.numel()))

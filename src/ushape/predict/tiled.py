@@ -1,8 +1,9 @@
-"""Images of any size → masks, in bounded memory (U-Net 2015, Section 2 and Fig. 2).
+"""Images and volumes of any size → masks, in bounded memory (U-Net 2015, Section 2 and Fig. 2).
 
 A large image passes through the network row by row, so that nothing is computed twice, or tile by tile, where that is
-asked for or the network allows nothing else. Neither changes the answer: bands of rows and tiles start on the network's
-pooling grid, read all the context that their kept part depends on, and see the image mirrored beyond its borders.
+asked for or the network allows nothing else, as those of volumes. Neither changes the answer: bands of rows and tiles
+start on the network's pooling grid, read all the context that their kept part depends on, and see the image mirrored
+beyond its borders.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ushape.device import Precision, choose_device
 from ushape.engines.choice import Choice, fastest
 from ushape.engines.engine import Engine, EngineName, Network, build
 from ushape.ensemble import Ensemble, read
-from ushape.errors import RecipeError
+from ushape.errors import ImageError, RecipeError
 from ushape.freed_memory import keeping_freed_memory
 from ushape.geometry.tiles import Window
 from ushape.images.source import ImageSource, from_array, read_mirrored
@@ -38,6 +39,7 @@ from ushape.predict.pieces import in_one_piece, require_nested
 from ushape.predict.row_pass import Answer, Part, pass_band
 from ushape.predict.row_stream import RowStream
 from ushape.predict.strategy import Strategy
+from ushape.predict.tile_memory import smallest_tile_bytes
 from ushape.recipe import merged
 from ushape.regions import Declared, Region
 from ushape.settings import require_known
@@ -48,11 +50,13 @@ PiecesIn = Literal["slices", "volumes"]
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
 _MEASURED_SIDE = 512  # of the tile by which engines are compared
+_KINDS = {2: "an image", 3: "a volume"}
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One part of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image.
+    """One part of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image; of a
+    volume, (K, d, h, w) and (d, h, w).
 
     pixels: the window's (h, w, C) own, as they are in the file. done, total: tiles, or rows, as `unit` says.
     """
@@ -69,10 +73,11 @@ class Predicted:
 class Predictor:
     """A trained network, or several as one, that segments images of any size.
 
-    flips: average over the eight flips and turns; the recipe decides where left out, and "auto" is no until a training
-    has settled it.
+    flips: average over the eight flips and turns, of a volume in the plane of its slices; the recipe decides where left
+        out, and "auto" is no until a training has settled it.
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
-    memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, and how large tiles.
+    memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, and how large tiles. Left
+        out, 2 GiB; of volumes, whose context may take more, as much as the smallest tile does.
     keep_px: in tiles, whose kept part has this side.
     engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
         Left out, PyTorch computes each as it stands at that moment: its weights may change in between. Only PyTorch
@@ -94,7 +99,7 @@ class Predictor:
         *,
         flips: bool | None = None,
         precision: Precision = "float32",
-        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        memory_bytes: int | None = None,
         keep_px: int | None = None,
         engine: EngineName | Literal["auto"] | None = None,
         regions: Declared | None = None,
@@ -105,12 +110,16 @@ class Predictor:
         self.trained, self.members = ensemble.trained, ensemble.members
         if regions:
             self.trained = replace(self.trained, recipe=merged(self.trained.recipe, {"regions": regions}))
-        self.precision, self.memory_bytes, self.keep_px = precision, memory_bytes, keep_px
+        self.precision, self.keep_px = precision, keep_px
+        self.memory_bytes = default_memory(self.trained.model) if memory_bytes is None else memory_bytes
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
         self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
         self.pieces_in = pieces_in
-        self.footprints = [self.trained.model.footprint] * 2
+        self.axes, self.footprints = self.trained.model.axes, list(self.trained.model.footprints)
+        self._check_flips()
         self.choice: Choice | None = None
+        if engine == "auto" and self.axes != 2:
+            engine = "torch"
         if engine == "auto":
             side = self.footprints[0].input_for(keep_px or _MEASURED_SIDE)
             self.choice = fastest(self.trained.model, side, precision)  # the others are of its kind
@@ -135,7 +144,7 @@ class Predictor:
         """Whether an image passes row by row, and not in tiles."""
         return self._strategy.bands(source.shape) is not None
 
-    def blocks(self, shape: tuple[int, int]) -> Blocks:
+    def blocks(self, shape: tuple[int, ...]) -> Blocks:
         """How an image of this shape is divided, which depends on the network and the memory alone."""
         return self._strategy.blocks(shape)
 
@@ -154,7 +163,7 @@ class Predictor:
                 else self._by_rows(source, blocks.band(number), blocks.bands.rows)
             )
 
-    def mended(self, parts: Iterable[Predicted], shape: tuple[int, int]) -> Iterator[Predicted]:
+    def mended(self, parts: Iterable[Predicted], shape: tuple[int, ...]) -> Iterator[Predicted]:
         """All parts of an image's answer, their regions in one piece where that is asked for."""
         if not self.one_piece:
             yield from parts
@@ -166,6 +175,7 @@ class Predictor:
         yield from (replace(tile, classes=whole[tile.window.slices]) for tile in every)
 
     def _parts(self, source: ImageSource) -> Iterator[Predicted]:
+        self._require_axes(source)
         blocks, done = self.blocks(source.shape), 0
         with keeping_freed_memory():
             for number in range(len(blocks)):
@@ -206,19 +216,21 @@ class Predictor:
 
         RecipeError where its tiles would not fit in memory.
         """
-        height, width = source.shape
+        self._require_axes(source)
         self._require_memory(source)
         colours_in_doubt = source.channels not in (1, self.trained.intensity.channels)
         if not colours_in_doubt:
-            pixels = np.zeros((1, 1, source.channels), dtype=source.dtype)
+            pixels = np.zeros((*(1 for _ in source.shape), source.channels), dtype=source.dtype)
             self.trained.intensity.tensor(pixels, str(source.page))
             return
-        for top in range(0, height, _ROWS_AT_A_TIME):
-            rows = Window((top, 0), (min(top + _ROWS_AT_A_TIME, height), width))
+        height, *others = source.shape
+        at_a_time = _ROWS_AT_A_TIME if self.axes == 2 else 1
+        for top in range(0, height, at_a_time):
+            rows = Window((top, *(0 for _ in others)), (min(top + at_a_time, height), *others))
             self.trained.intensity.tensor(source.read(rows), str(source.page))
 
     def whole(self, source: ImageSource) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """(H, W) class numbers and (K, H, W) probabilities of an image that fits in memory."""
+        """(H, W) class numbers and (K, H, W) probabilities of an image, or volume, that fits in memory."""
         classes = np.empty(source.shape, dtype=np.uint8)
         probability = np.empty((self.trained.labels.classes, *source.shape), dtype=np.float32)
         for tile in self.tiles(source):
@@ -227,17 +239,35 @@ class Predictor:
         return classes, probability
 
     def segment(self, image: NDArray[np.generic]) -> NDArray[np.integer]:
-        """(H, W) or (H, W, C) image of any size → (H, W) mask with the values of the training masks.
+        """(H, W) or (H, W, C) image of any size → (H, W) mask with the values of the training masks; of a network of
+        volumes, (D, H, W) or (D, H, W, C) → (D, H, W).
 
         Of a network that tells objects apart: (H, W) int32, objects 1, 2, … in the order of their first pixels.
         """
-        source = from_array(image, "the image")
+        source = from_array(image, "the image", axes=self.axes)
         if self.trained.object_rule is not None:
             return find_objects(self.whole(source)[1][1], self.trained.object_rule)
         classes = np.empty(source.shape, dtype=np.uint8)
         for tile in self.tiles(source):
             classes[tile.window.slices] = tile.classes
         return self.trained.labels.decode(classes)
+
+    def _require_axes(self, source: ImageSource) -> None:
+        """ImageError for a volume where the network sees images, or the reverse."""
+        if len(source.shape) != self.axes:
+            found, taken = (_KINDS[axes] for axes in (len(source.shape), self.axes))
+            raise ImageError(
+                f"{source.page} was opened as {found}, but the network {self.trained.recipe.model.name} takes {taken}. "
+                f"Take a network that was trained on such data; of volumes that is unet3d."
+            )
+
+    def _check_flips(self) -> None:
+        """RecipeError where rows and columns, which quarter turns exchange, are not treated alike."""
+        if self.flips and self.footprints[-1] != self.footprints[-2]:
+            raise RecipeError(
+                "This network treats rows and columns differently (flat_levels), so that an answer cannot be averaged "
+                "over quarter turns. Leave flips out: --no-flips."
+            )
 
     def _require_memory(self, source: ImageSource) -> None:
         try:
@@ -309,6 +339,11 @@ class Predictor:
     def _untempered(self) -> Labels:
         """For one pass of several: their mean is what the temperature is for, so that it never changes a mask."""
         return replace(self.trained.labels, temperature=1.0)
+
+
+def default_memory(model: Segmenter) -> int:
+    """What a pass may take where nobody says: at least what the smallest tile of a volume does."""
+    return DEFAULT_MEMORY_BYTES if model.axes == 2 else max(DEFAULT_MEMORY_BYTES, smallest_tile_bytes(model))
 
 
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:

@@ -16,7 +16,7 @@ from PIL import Image
 from ushape.atomic import replacing
 from ushape.geometry.tiles import Window
 from ushape.images.sink import MaskSink, create_mask
-from ushape.images.source import Page, open_image
+from ushape.images.source import Page, source_of
 from ushape.labels import Labels
 from ushape.object_rule import ObjectRule
 from ushape.predict.answer import Answer
@@ -106,10 +106,10 @@ class Writing:
         def sink(path: Path, content: Content, dtype: DTypeLike) -> MaskSink:
             return create_mask(
                 path,
-                source.shape,
+                source.plane_shape,
                 dtype,
                 channels=content.channels,
-                spacing=source.spacing,
+                spacing=source.plane_spacing,
                 description=content.what,
                 pyramid=self.form == "ome-tiff",
                 overwrite=self.overwrite,
@@ -129,7 +129,7 @@ class Writing:
             yield from self._fill(page, answer, open_mask, maps, picture)
 
     def _stack(self, file: Sequence[Page], answer_for: Callable[[Page], Answer]) -> Iterator[TileDone]:
-        paths, source = self.paths(file[0]), open_image(file[0].path, file[0].index)
+        paths, source = self.paths(file[0]), source_of(file[0])
 
         def pages_in(path: Path, content: Content) -> AbstractContextManager[PagedMask]:
             return open_pages(self.form, path, file, source, content, overwrite=self.overwrite)
@@ -217,7 +217,7 @@ class Writing:
         rule: ObjectRule,
     ) -> Iterator[TileDone]:
         memory = self.predictor.memory_bytes
-        with ObjectMap(self.paths(page)["mask"], readable.source.shape, rule, memory_bytes=memory) as found:
+        with ObjectMap(self.paths(page)["mask"], readable.source.plane_shape, rule, memory_bytes=memory) as found:
             total = 0
             for tile in tiles:
                 found.write(tile.window, tile.probability[1])

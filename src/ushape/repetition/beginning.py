@@ -20,7 +20,7 @@ from ushape.repetition.ledger import Kind, Ledger
 from ushape.train.plan import Plan, plan
 from ushape.train.prepare import look
 from ushape.train.run import with_precision
-from ushape.train.session import wanted_data
+from ushape.train.session import wanted_axes, wanted_data
 
 Tables = Mapping[str, Any]  # Any: settings of every kind, as `ushape.recipe.read` gives them
 
@@ -43,7 +43,7 @@ class Beginning:
         check_place(out, overwrite=overwrite, ledger=ENSEMBLE, kind="cross-validation or training with several seeds")
         place = choose_device(device)
         before = Ledger.read(out) if (out / ENSEMBLE).exists() and not overwrite else None
-        found, annotation = look(data, wanted_data(tables))
+        found, annotation = look(data, wanted_data(tables), wanted_axes(tables))
         return Beginning(data, out, tables, place, found, annotation, before)
 
     @property

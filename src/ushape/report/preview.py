@@ -21,8 +21,8 @@ def write_augmented(path: Path, prepared: Prepared, recipe: Recipe) -> None:
     """A PNG of the first patches that this training would see, as deformed, with the classes asked for."""
     labels = prepared.annotation.labels
     channels, options = prepared.intensity.channels, recipe.model.options
-    footprint = outlined(recipe.model.name, in_channels=channels, classes=labels.classes, **options).footprint
-    sampler = patch_sampler(prepared, recipe, footprint, torch.device("cpu"))
+    footprints = outlined(recipe.model.name, in_channels=channels, classes=labels.classes, **options).footprints
+    sampler = patch_sampler(prepared, recipe, footprints, torch.device("cpu"))
     _save(path, Image.fromarray(contact_sheet(iter(sampler.draw, None), labels)))
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ushape import checkpoint
 from ushape.data.borders import separated
 from ushape.data.pair import counted
 from ushape.evaluate import Evaluation, Scoring
+from ushape.geometry.tiles import Window
 from ushape.labels import IGNORED
 from ushape.metrics.families import Measures
 from ushape.metrics.table import Figure, Row, Table
@@ -177,6 +179,8 @@ def _caption(row: Row, evaluation: Evaluation) -> str:
 
 def _picture(predictor: Predictor, truth: Truth, caption: str) -> Picture:
     """The answer over its image, objects drawn apart where they are told apart."""
+    if predictor.axes == 3:
+        return _slice(predictor, truth, caption)
     classes, probability = predictor.whole(truth.source)
     wanted, rule = truth.classes, predictor.trained.object_rule
     if rule is not None:
@@ -184,9 +188,24 @@ def _picture(predictor: Predictor, truth: Truth, caption: str) -> Picture:
         if truth.objects is not None:
             apart = (separated(truth.objects) > 0).astype(np.uint8)
             wanted = np.where(wanted == IGNORED, wanted, apart)
+    return Picture(caption, _shown(predictor, truth.source.read(), classes, wanted))
+
+
+def _slice(predictor: Predictor, truth: Truth, caption: str) -> Picture:
+    """The same of a volume: the slice with most of the foreground."""
+    foreground = (truth.classes > 0) & (truth.classes != IGNORED)
+    number = int(foreground.sum(axis=(1, 2)).argmax())
+    height, width = truth.source.plane_shape
+    window = Window((number, 0, 0), (number + 1, height, width))
+    classes, _ = predictor.whole(truth.source)
+    pixels = _shown(predictor, truth.source.read(window)[0], classes[number], truth.classes[number])
+    return Picture(f"{caption}, slice {number} of 0 to {len(classes) - 1}", pixels)
+
+
+def _shown(
+    predictor: Predictor, pixels: NDArray[np.generic], classes: NDArray[np.uint8], wanted: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """(H, W, C) pixels under (H, W) classes, the middle of large ones, small ones enlarged."""
     middle = tuple(slice(max(0, (n - _SIDE_PX) // 2), max(0, (n - _SIDE_PX) // 2) + _SIDE_PX) for n in classes.shape)
     enlarge = max(1, 512 // max(classes[middle].shape))
-    pixels = overlay(
-        truth.source.read()[middle], classes[middle], predictor.trained.labels, truth=wanted[middle], enlarge=enlarge
-    )
-    return Picture(caption, pixels)
+    return overlay(pixels[middle], classes[middle], predictor.trained.labels, truth=wanted[middle], enlarge=enlarge)

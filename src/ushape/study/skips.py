@@ -162,8 +162,8 @@ class SkipStudy:
 
     @cached_property
     def _batches(self) -> Sequence[Batch]:
-        footprint = outlined("unet", **{**self.variants[0].options, "width": 1}).footprint
-        sampler = patch_sampler(self._prepared, self._recipe, footprint, self.comparison.device)
+        footprints = outlined("unet", **{**self.variants[0].options, "width": 1}).footprints
+        sampler = patch_sampler(self._prepared, self._recipe, footprints, self.comparison.device)
         return [sampler.draw() for _ in range(_BATCHES)]
 
     @cached_property

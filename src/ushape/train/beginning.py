@@ -52,7 +52,7 @@ def trainer_for(
     return Trainer(
         model,
         settings,
-        patch_sampler(prepared, recipe, model.footprint, device),
+        patch_sampler(prepared, recipe, model.footprints, device),
         precision=settings.precision,
         randomness=randomness,
         class_weights=class_weights(prepared, settings, device),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ushape.data.patches import Batch
-from ushape.device import Precision, autocast
+from ushape.device import Precision, autocast, laid_out
 from ushape.models.segmenter import Segmenter
 from ushape.process_group import ALONE, ProcessGroup
 from ushape.recipe import TrainingRecipe
@@ -44,7 +44,7 @@ class Gradients:
         self.model.train()
         if statistics_kept:
             for module in self.model.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
                     module.eval()
         while True:
             try:
@@ -60,7 +60,7 @@ class Gradients:
         """The share of a part in the loss."""
         device = part.image.device
         with autocast(device, self.precision):
-            outputs = self._forward(part.image.contiguous(memory_format=torch.channels_last))
+            outputs = self._forward(laid_out(part.image))
         energy = loss(
             outputs,
             part.classes,

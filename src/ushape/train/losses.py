@@ -36,7 +36,7 @@ def loss(
     weights: Tensor | None,
     processes: ProcessGroup = ALONE,
 ) -> Tensor:
-    """The named loss, averaged over all (N, K, h, w) outputs of a network.
+    """The named loss, averaged over all (N, K, h, w) outputs of a network; of volumes, (N, K, d, h, w).
 
     classes: (N, h, w) uint8. class_weights: (K,), of the cross-entropy. weights: (N, h, w), of the cross-entropy.
     processes: those that share the batch, of which all these are this one's share.
@@ -64,7 +64,7 @@ def stand_for(logits: Tensor, classes: Tensor, processes: ProcessGroup = ALONE) 
     if not is_sparse(float(processes.total(counted.float().mean()) / processes.size)):
         return None
     present = processes.total(torch.bincount(classes[counted].flatten().long(), minlength=logits.shape[1]).float())
-    answered = processes.total(torch.softmax(logits, dim=1).mean(dim=(0, 2, 3))) / processes.size
+    answered = processes.total(torch.softmax(logits, dim=1).mean(dim=_all_but_classes(logits))) / processes.size
     annotated = present / present.sum().clamp(min=1)
     ratio = (answered / annotated.clamp(min=1e-6)).clamp(1 / _MOST, _MOST)
     return ratio / (ratio * annotated).sum().clamp(min=1e-6)
@@ -101,6 +101,11 @@ def dice_loss(
     counts = (classes != IGNORED) if class_weights is None else (classes != IGNORED) * class_weights[known]
     truth = (F.one_hot(known, logits.shape[1]).movedim(-1, 1) * counts[:, None])[:, 1:]
     probability = torch.softmax(logits, dim=1)[:, 1:]
-    both = processes.total((probability * truth).sum(dim=(0, 2, 3)))
-    either = processes.total((probability * counts[:, None]).sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3)))
+    over = _all_but_classes(logits)
+    both = processes.total((probability * truth).sum(dim=over))
+    either = processes.total((probability * counts[:, None]).sum(dim=over) + truth.sum(dim=over))
     return 1 - ((2 * both + smooth) / (either + smooth)).mean()
+
+
+def _all_but_classes(logits: Tensor) -> list[int]:
+    return [0, *range(2, logits.ndim)]

@@ -26,17 +26,18 @@ def step_seconds(recipe: Recipe, channels: int, labels: Labels, device: torch.de
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         model = build(recipe.model.name, in_channels=channels, classes=labels.classes, **recipe.model.options)
         model = model.placed(device)
-        nothing = Example(
-            "nothing", torch.zeros(channels, _IMAGE_PX, _IMAGE_PX), torch.zeros(_IMAGE_PX, _IMAGE_PX, dtype=torch.uint8)
-        )
+        sizes = settings.output_sizes(model.axes)
+        shape = [_IMAGE_PX] * 2 if model.axes == 2 else [*sizes]  # a cube of so many would take a GiB
+        nothing = Example("nothing", torch.zeros(channels, *shape), torch.zeros(*shape, dtype=torch.uint8))
         sampler = PatchSampler(
             [nothing],
-            model.footprint,
-            output_size=settings.output_size,
+            model.footprints,
+            output_size=sizes,
             batch=settings.batch,
             augmentation=recipe.augmentation,
             seed=0,
             device=device,
+            spacing=recipe.data.spacing if model.axes == 3 else None,
         )
         precision = faster_precision(device) if settings.precision == "auto" else settings.precision
         trainer = Trainer(model, settings, sampler, precision=precision)

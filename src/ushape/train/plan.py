@@ -13,13 +13,15 @@ import torch
 from ushape.data.annotation import Annotation
 from ushape.data.folder import Survey
 from ushape.data.upright import uprightness
-from ushape.models import MODELS, options_of
+from ushape.models import MODELS, axes_of, options_of
 from ushape.predict.pieces import require_nested
 from ushape.process_group import ProcessGroup
 from ushape.recipe import Recipe, merged
 from ushape.regions import regions_of
 from ushape.train.pace import step_seconds
+from ushape.train.prepare import require_possible
 from ushape.train.size import Machine, Pace, Tables, fitted, sizes
+from ushape.train.volume_plan import of_volumes
 
 _RARE = 0.1  # a foreground below this share of the pixels is looked for, or most patches would show none
 _ENOUGH_IMAGES = 5  # to hold one back; docs/results.md has what that cost of three
@@ -61,7 +63,13 @@ def plan(
     regions of classes that there are not.
     """
     name = tables.get("model", {}).get("name", Recipe().model.name)
-    chosen = _chosen([*_of_network(name), *_of_images(found, annotation), *_of_processes(processes)], tables)
+    if axes_of(name) == 3:
+        choices = [*of_volumes(found, name, tables, device.type), *_of_split(found)]
+        choices += [*_of_stance(found), *_of_shares(annotation)]
+    else:
+        choices = [*_of_network(name), *_of_images(found, annotation)]
+    chosen = _chosen([*choices, *_of_processes(processes)], tables)
+    require_possible(chosen.recipe, annotation)
     _check_regions(chosen.recipe, annotation)
     ProcessGroup(size=processes).require_shares(chosen.recipe.training.batch)
     channels = max(facts.colours for facts in found.images.values())
@@ -108,16 +116,21 @@ def _of_network(name: str) -> Iterator[_Choice]:
 
 def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
     """What is chosen for the images otherwise than by the general default, and why."""
-    if 1 < len(found.pairs) < _ENOUGH_IMAGES:
-        yield "split", {"data": {"validation_fraction": 0.0}}, _FEW
+    yield from _of_split(found)
     usual = int(median_low(min(facts.shape) for facts in found.images.values()))
     if usual < Recipe().training.output_size:
         side = max(64, usual // 16 * 16)
-        yield (
-            "patch",
-            {"training": {"output_size": side}},
-            f"{side} px: half of the images have a side of {usual} or less",
-        )
+        reason = f"{side} px: half of the images have a side of {usual} or less"
+        yield "patch", {"training": {"output_size": side}}, reason
+    yield from _of_stance(found)
+    yield from _of_shares(annotation)
+    if annotation.task == "instances":
+        reason = "border weights of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
+        yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
+
+
+def _of_stance(found: Survey) -> Iterator[_Choice]:
+    """Where images stand upright."""
     if gain := uprightness(found.pairs):
         reason = (
             f"no flips, and turns by {_UPRIGHT_DEGREES:g}° at most: images stand upright, as they resemble one another "
@@ -125,13 +138,19 @@ def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
         )
         turns: dict[str, Any] = {"flip": False, "rotation_degrees": _UPRIGHT_DEGREES}
         yield "turns", {"augmentation": turns, "prediction": {"flips": False}}, reason
+
+
+def _of_split(found: Survey) -> Iterator[_Choice]:
+    if 1 < len(found.pairs) < _ENOUGH_IMAGES:
+        yield "split", {"data": {"validation_fraction": 0.0}}, _FEW
+
+
+def _of_shares(annotation: Annotation) -> Iterator[_Choice]:
+    """Where a class is rare."""
     share = min((annotation.share(k) for k in annotation.labels.foreground), default=1.0)
     if share < _RARE:
         reason = f"a third of the patches centred on a class: the rarest covers {share:.1%}"
         yield "sampling", {"training": {"foreground_fraction": 0.33}}, reason
-    if annotation.task == "instances":
-        reason = "border weights of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
-        yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
 
 
 def _of_processes(processes: int) -> Iterator[_Choice]:

@@ -15,9 +15,10 @@ from ushape.data.folder import Survey, survey
 from ushape.data.pair import Pair
 from ushape.data.patches import Example
 from ushape.data.split import Split, split
-from ushape.errors import DataError, ImageError
-from ushape.images.source import open_image
+from ushape.errors import DataError, ImageError, RecipeError
+from ushape.images.source import source_of
 from ushape.intensity import Intensity
+from ushape.models import axes_of
 from ushape.recipe import DataRecipe, Recipe
 from ushape.train.validate import Truth
 
@@ -34,13 +35,28 @@ class Prepared:
     truths: tuple[Truth, ...]
 
 
-def look(root: Path, data: DataRecipe) -> tuple[Survey, Annotation]:
-    """What is in the folder, and what its masks mean; DataError lists every fault at once."""
-    found = survey(root, include=data.include, group_by=data.group_by or None)
+def look(root: Path, data: DataRecipe, axes: int = 2) -> tuple[Survey, Annotation]:
+    """What is in the folder, for a network that sees so many axes, and what its masks mean; DataError lists every fault
+    at once.
+    """
+    found = survey(root, include=data.include, group_by=data.group_by or None, axes=axes)
     task = None if data.task == "auto" else data.task
     annotation = annotate(found, task=task, ignored_values=data.ignored_values)
     annotation.require()
     return found, annotation
+
+
+def require_possible(recipe: Recipe, annotation: Annotation) -> None:
+    """RecipeError for what a network of volumes does not do yet."""
+    if axes_of(recipe.model.name) == 2:
+        return
+    if annotation.task == "instances":
+        raise RecipeError(
+            f"{recipe.model.name} tells classes of voxels apart, and no objects yet, which the masks in "
+            f"{annotation.root} number. Train for classes, --task semantic, or take a network of images."
+        )
+    if recipe.training.border_weights != "none":
+        raise RecipeError("Border weights are those of objects in images; for volumes, leave border_weights out.")
 
 
 def split_for(found: Survey, annotation: Annotation, recipe: Recipe) -> Split:
@@ -50,8 +66,10 @@ def split_for(found: Survey, annotation: Annotation, recipe: Recipe) -> Split:
 
 
 def prepare(root: Path, recipe: Recipe) -> Prepared:
-    """Read everything. Intensity is fitted on the training images alone."""
-    found, annotation = look(root, recipe.data)
+    """Read everything. Intensity is fitted on the training images alone. RecipeError for what volumes have not yet."""
+    axes = axes_of(recipe.model.name)
+    found, annotation = look(root, recipe.data, axes)
+    require_possible(recipe, annotation)
     parts = split_for(found, annotation, recipe)
     images = {pair.name: _pixels(pair) for pair in parts.training}
     intensity = Intensity.fit(list(images.values()))
@@ -77,7 +95,7 @@ def truths_of(pairs: Sequence[Pair], annotation: Annotation) -> tuple[Truth, ...
         Truth(
             pair.name,
             pair.group,
-            open_image(pair.image.path, pair.image.index),
+            source_of(pair.image),
             read_classes(pair, annotation),
             read_objects(pair, annotation) if apart else None,
         )
@@ -98,4 +116,4 @@ def _check_fit(validation: Sequence[Pair], intensity: Intensity) -> None:
 
 
 def _pixels(pair: Pair) -> NDArray[np.generic]:
-    return open_image(pair.image.path, pair.image.index).read()
+    return source_of(pair.image).read()

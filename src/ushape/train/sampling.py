@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -13,18 +15,21 @@ from ushape.recipe import Recipe, TrainingRecipe
 from ushape.train.prepare import Prepared
 
 
-def patch_sampler(prepared: Prepared, recipe: Recipe, footprint: Footprint, device: torch.device) -> PatchSampler:
+def patch_sampler(
+    prepared: Prepared, recipe: Recipe, footprints: Sequence[Footprint], device: torch.device
+) -> PatchSampler:
     """The very batches that a training of this recipe sees, from the first on."""
     return PatchSampler(
         prepared.examples,
-        footprint,
-        output_size=recipe.training.output_size,
+        footprints,
+        output_size=recipe.training.output_sizes(len(footprints)),
         batch=recipe.training.batch,
         augmentation=recipe.augmentation,
         seed=recipe.seed,
         device=device,
         foreground_fraction=recipe.training.foreground_fraction,
         targets=targets(prepared, recipe.training),
+        spacing=recipe.data.spacing if len(footprints) == 3 else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ushape.device import choose_device
 from ushape.errors import CheckpointError, RecipeError
+from ushape.models import axes_of
 from ushape.predict.tiled import Predictor, load
 from ushape.recipe import DataRecipe, Recipe, merged, read
 from ushape.train.plan import plan
@@ -41,7 +42,7 @@ def train(
         settled = resumed(out, minutes=minutes, steps=steps)
     else:
         tables = with_budget(read(Path(recipe)) if isinstance(recipe, str | Path) else recipe or {}, minutes, steps)
-        found, annotation = look(data, wanted_data(tables))
+        found, annotation = look(data, wanted_data(tables), wanted_axes(tables))
         settled = plan(found, annotation, tables, place).recipe
     for _ in training(data, out, settled, device=place, resume=resume, overwrite=overwrite).events():
         pass
@@ -71,6 +72,11 @@ def with_budget(tables: Tables, minutes: float | None, steps: int | None) -> dic
 def wanted_data(tables: Tables) -> DataRecipe:
     """The settings of the folder alone, with which it can be looked at before the rest is chosen."""
     return merged(Recipe(), {"data": tables.get("data", {})}).data
+
+
+def wanted_axes(tables: Tables) -> int:
+    """How many axes the network sees that the tables name."""
+    return axes_of(str(tables.get("model", {}).get("name", Recipe().model.name)))
 
 
 def resumed(out: Path, *, minutes: float | None = None, steps: int | None = None) -> Recipe:

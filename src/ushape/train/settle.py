@@ -7,6 +7,7 @@ object rule   where objects are told apart, for the probabilities at that temper
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -80,7 +81,7 @@ def _settled(best: Trained, truths: Sequence[Truth], steps: int) -> tuple[FlipsC
     measure = "Dice" if best.object_rule is None else "average precision of objects"
     plain = _tried(best, truths, flips=False)
     pixels = sum(truth.classes.size for truth in truths)
-    if not affordable(pixels, steps * training.batch * training.output_size**2):
+    if not affordable(pixels, steps * training.batch * math.prod(training.output_sizes(best.model.axes))):
         return FlipsChosen(False, measure, 0), plain.sample.fitted()
     turned = _tried(best, truths, flips=True)
     chosen = choose_flips(plain.scores, turned.scores, [truth.group for truth in truths], measure)

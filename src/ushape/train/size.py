@@ -17,7 +17,7 @@ from ushape.data.split import WATCHED
 from ushape.device import free_bytes
 from ushape.errors import RecipeError
 from ushape.labels import Labels
-from ushape.models import MODELS
+from ushape.models import MODELS, axes_of
 from ushape.recipe import Recipe, merged
 from ushape.train.step_memory import network, step_bytes
 
@@ -28,7 +28,7 @@ _REDUCTIONS = (4, 2)  # sides of the squares of pixels whose means a network may
 _SMALL_PX = 128  # side of the patches that a network then sees; docs/results.md has what larger ones cost
 _LEAST_SEEN = 64  # pixels across a patch that are left of it
 _KEPT = 0.985  # Dice that a network without fault must still reach; docs/results.md has what coarser ones gained
-_UNMEASURED_WIDTH = 32  # of the U-Net where steps are the budget: the same on every machine
+_UNMEASURED_WIDTHS = {"unet": 32, "unet3d": 16}  # where steps are the budget: the same on every machine
 _WORKING_MEMORY = 1.5  # by which a process grows for each byte that a step holds
 
 _SMALL = "in little time, more steps on small patches are worth more than fewer on large ones"
@@ -56,7 +56,8 @@ class Machine:
     def validation_seconds(self, recipe: Recipe, step_seconds: float) -> float:
         """Of a look at the images held back: the way there is a third of a step's way there and back."""
         seen = self.pixels * (recipe.data.validation_fraction or WATCHED)
-        return step_seconds / 3 * seen / (recipe.training.batch * recipe.training.output_size**2)
+        sides = recipe.training.output_sizes(axes_of(recipe.model.name))
+        return step_seconds / 3 * seen / (recipe.training.batch * math.prod(sides))
 
     def bytes(self, recipe: Recipe) -> int:
         """That a training takes of one process, at its largest stage."""
@@ -80,8 +81,9 @@ def fitted(of_sizes: Sequence[Recipe], machine: Machine) -> tuple[Recipe, list[t
     if of_sizes[0].training.minutes:
         taken, reason = _largest_in_time(fitting, machine)
     else:
-        taken = [r for r in fitting if r.model.options["width"] <= _UNMEASURED_WIDTH][-1]
-        reason = "fewer channels than the published 64: four times as fast, and steps are the budget"
+        name = of_sizes[0].model.name
+        taken = [r for r in fitting if r.model.options["width"] <= _UNMEASURED_WIDTHS[name]][-1]
+        reason = f"fewer channels than the published {_published_width(name)}, for speed, as steps are the budget"
     reasons = [("width", f"{taken.model.options['width']}: {reason}")]
     if taken.training.output_size < of_sizes[-1].training.output_size:
         reasons.append(("patch", f"{taken.training.output_size} px: {_SMALL}"))
@@ -98,7 +100,7 @@ def sizes(recipe: Recipe, tables: Tables, found: Survey, annotation: Annotation)
     """
     name, minutes = recipe.model.name, recipe.training.minutes
     asked, default = tables.get("model", {}).get("options", {}), name == Recipe().model.name
-    widths = _widths(name) if "width" not in asked and (minutes or default) else []
+    widths = _widths(name) if "width" not in asked and (minutes or name in _UNMEASURED_WIDTHS) else []
     wider = [_with_options(recipe, width=width) for width in widths] or [recipe]
     if not minutes or not default or recipe.model.options.get("padding") != "same":
         return wider
@@ -120,8 +122,12 @@ def _reductions(found: Survey, annotation: Annotation, patch_px: int) -> list[in
 
 def _widths(name: str) -> list[int]:
     """Channels of the first level that may be chosen, the narrowest first and the published last."""
-    published = inspect.signature(MODELS[name].__init__).parameters["width"].default
-    return [round(published * part) for part in _WIDTHS]
+    return [round(_published_width(name) * part) for part in _WIDTHS]
+
+
+def _published_width(name: str) -> int:
+    published: int = inspect.signature(MODELS[name].__init__).parameters["width"].default
+    return published
 
 
 def _with_options(recipe: Recipe, **options: int) -> Recipe:
@@ -157,11 +163,17 @@ def _that_fit(recipes: Sequence[Recipe], machine: Machine) -> list[Recipe]:
         least = recipes[0]
         training = least.training
         raise RecipeError(
-            f"A training step of {training.batch} patches of {training.output_size} px with this network takes about "
+            f"A training step of {training.batch} patches of {_sides(least)} px with this network takes about "
             f"{machine.bytes(least) / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB of memory are free. Set a smaller "
             "batch, output_size or width in the recipe, or free memory."
         )
     return fitting
+
+
+def _sides(recipe: Recipe) -> str:
+    """Of a patch; one of a square."""
+    sides = recipe.training.output_sizes(axes_of(recipe.model.name))
+    return str(sides[0]) if len(sides) == 2 else " x ".join(map(str, sides))
 
 
 def _largest_in_time(recipes: Sequence[Recipe], machine: Machine) -> tuple[Recipe, str]:

@@ -23,18 +23,25 @@ def network(recipe: Recipe, channels: int, labels: Labels) -> Segmenter:
 
 
 def patch_px(model: Segmenter, recipe: Recipe) -> tuple[int, int]:
-    """Sides of what a training's patches show the network, and of what they ask."""
-    nothing = Example("nothing", torch.zeros(model.in_channels, 1, 1), torch.zeros(1, 1, dtype=torch.uint8))
+    """Sides of what a training's patches show the network, and of what they ask, along rows."""
+    shown, asked = patch_sides(model, recipe)
+    return shown[-1], asked[-1]
+
+
+def patch_sides(model: Segmenter, recipe: Recipe) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The same along every axis."""
+    one = [1] * model.axes
+    nothing = Example("nothing", torch.zeros(model.in_channels, *one), torch.zeros(*one, dtype=torch.uint8))
     sampler = PatchSampler(
         [nothing],
-        model.footprint,
-        output_size=recipe.training.output_size,
+        model.footprints,
+        output_size=recipe.training.output_sizes(model.axes),
         batch=recipe.training.batch,
         augmentation=recipe.augmentation,
         seed=0,
         device=torch.device("cpu"),
     )
-    return sampler.input_size, sampler.output_size
+    return sampler.input_sizes, sampler.output_sizes
 
 
 def step_bytes(model: Segmenter, recipe: Recipe) -> int:
@@ -44,12 +51,12 @@ def step_bytes(model: Segmenter, recipe: Recipe) -> int:
     With the working memory of PyTorch, processes were seen to grow by 1.3 to 1.5 times as much. RecipeError where the
     patches are so few and small that there is nothing to normalise over.
     """
-    seen_px, _ = patch_px(model, recipe)
+    seen_sides, _ = patch_sides(model, recipe)
     weights = [p for p in model.parameters() if p.requires_grad]
     of_weights = 4 * sum(p.numel() for p in weights)
     of_state: int = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     moments = _MOMENTS[recipe.training.optimiser]
-    x = torch.empty(recipe.training.batch, model.in_channels, seen_px, seen_px, device="meta")
+    x = torch.empty(recipe.training.batch, model.in_channels, *seen_sides, device="meta")
     return 2 * of_state + (1 + moments) * of_weights + _kept_bytes(model, x)  # the state twice: its running mean
 
 

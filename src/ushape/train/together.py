@@ -30,9 +30,11 @@ def forward_of(model: Segmenter, processes: ProcessGroup) -> Forward:
 
 
 class GroupBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation by mean and variance of the whole batch, (N, C, h, w) of which each process has as much."""
+    """Batch normalisation by mean and variance of the whole batch, (N, C, h, w) of which each process has as much; of
+    volumes too.
+    """
 
-    def __init__(self, like: nn.BatchNorm2d, processes: ProcessGroup) -> None:
+    def __init__(self, like: nn.BatchNorm2d | nn.BatchNorm3d, processes: ProcessGroup) -> None:
         super().__init__(like.num_features, like.eps, like.momentum, like.affine, like.track_running_stats)
         self.processes = processes
         self.weight, self.bias = like.weight, like.bias
@@ -43,13 +45,18 @@ class GroupBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         size = self.processes.size
-        own_variance, own_mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+        space = range(2, x.ndim)
+        own_variance, own_mean = torch.var_mean(x.float(), dim=(0, *space), correction=0)
         mean = self.processes.total(own_mean) / size
         variance = self.processes.total(own_variance + (own_mean - mean).square()) / size
         self._remember(mean.detach(), variance.detach(), size * x.numel() // x.shape[1])
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
-        return (x * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+        of_channel = (slice(None), *(None for _ in space))
+        return (x * scale[of_channel] + shift[of_channel]).to(x.dtype)
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of axes will do."""
 
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
         assert self.momentum is not None and self.running_mean is not None and self.running_var is not None
@@ -92,7 +99,7 @@ class _Outputs(nn.Module):
 
 def _replace(module: nn.Module, processes: ProcessGroup) -> None:
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
+        if isinstance(child, nn.BatchNorm2d | nn.BatchNorm3d):
             setattr(module, name, GroupBatchNorm(child, processes))
         elif isinstance(child, nn.Dropout):
             setattr(module, name, GroupDropout(child, processes))
