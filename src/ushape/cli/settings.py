@@ -10,6 +10,7 @@ from typing import Any
 
 from ushape import recipe
 from ushape.cli.options import EngineChoice, PrecisionChoice
+from ushape.cli.text import say
 from ushape.device import choose_device, faster_precision
 from ushape.errors import OutputError, RecipeError
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
@@ -122,6 +123,7 @@ def predictor_from(
     engine: EngineChoice | None = None,
     regions: Sequence[str] | None = None,
     one_piece: str | None = None,
+    by_rows: bool = True,
 ) -> Predictor:
     """A trained network, set as the flags say; fast is bfloat16 only where this machine computes that faster."""
     whole = None if one_piece is None else [name.strip() for name in one_piece.split(",") if name.strip()]
@@ -134,10 +136,21 @@ def predictor_from(
         precision="float32" if precision is PrecisionChoice.exact else faster_precision(choose_device(device)),
         memory_bytes=bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES,
         keep_px=tile,
+        by_rows=by_rows,
         engine=engine.value if engine else "torch",
         regions=declared_in(regions or ()),
         one_piece=[] if whole == ["none"] else whole,
     )
+
+
+def predictor_told(run: Path, *, precision: PrecisionChoice, **flags: Any) -> Predictor:
+    """The same, with a line for what was chosen."""
+    predictor = predictor_from(run, precision=precision, **flags)
+    if predictor.choice:
+        say(f"engine {predictor.choice.in_words()}", err=True)
+    if precision is PrecisionChoice.fast and predictor.precision == "float32":
+        say("precision float32: bfloat16 is not faster on this machine", err=True)
+    return predictor
 
 
 def bytes_of(text: str) -> int:

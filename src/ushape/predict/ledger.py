@@ -138,7 +138,8 @@ class Ledger:
         for line in lines:
             try:
                 values = json.loads(line)
-                entries[values.pop("stem")] = Entry(**values)
+                stem = str(values.pop("stem"))
+                entries[stem] = Entry(**values)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # cut short: what it told of is done again
         return entries

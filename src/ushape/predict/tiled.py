@@ -38,6 +38,7 @@ from ushape.predict.pieces import in_one_piece, require_nested
 from ushape.predict.row_pass import Answer, Part, pass_band
 from ushape.predict.row_stream import RowStream
 from ushape.predict.strategy import Strategy
+from ushape.predict.where import Where
 from ushape.recipe import merged
 from ushape.regions import Declared, Region
 from ushape.settings import require_known
@@ -71,6 +72,7 @@ class Predictor:
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, and how large tiles.
     keep_px: in tiles, whose kept part has this side.
+    by_rows: whether a large image may pass row by row; else it is cut into tiles.
     engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
         Left out, PyTorch computes each as it stands at that moment: its weights may change in between. Only PyTorch
         goes row by row.
@@ -91,6 +93,7 @@ class Predictor:
         precision: Precision = "float32",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
+        by_rows: bool = True,
         engine: EngineName | Literal["auto"] | None = None,
         regions: Declared | None = None,
         one_piece: Sequence[str] | None = None,
@@ -100,6 +103,7 @@ class Predictor:
         if regions:
             self.trained = replace(self.trained, recipe=merged(self.trained.recipe, {"regions": regions}))
         self.precision, self.memory_bytes, self.keep_px = precision, memory_bytes, keep_px
+        self.by_rows = by_rows
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
         self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
         self.footprints = [self.trained.model.footprint] * 2
@@ -152,21 +156,31 @@ class Predictor:
         whole = in_one_piece(classes, self.one_piece)
         yield from (replace(tile, classes=whole[tile.window.slices]) for tile in every)
 
-    def _parts(self, source: ImageSource) -> Iterator[Predicted]:
+    def parts(self, source: ImageSource, where: Where | None = None) -> Iterator[Predicted]:
+        """All blocks, one after another, as `block` gives them."""
         blocks, done = self.blocks(source.shape), 0
         with keeping_freed_memory():
             for number in range(len(blocks)):
-                for window, pixels, probability in self.block(source, blocks, number):
+                for window, pixels, probability in self.block(source, blocks, number, where):
                     done += blocks.progress(window)
                     classes = self.trained.labels.decide(probability)
                     yield Predicted(window, pixels, probability, classes, done, blocks.total, blocks.unit)
 
-    def _by_tiles(self, source: ImageSource, blocks: Blocks, number: int) -> Iterator[Part]:
+    def _by_tiles(self, source: ImageSource, blocks: Blocks, number: int, where: Where | None) -> Iterator[Part]:
         name = str(source.page)
         for tile in blocks.tiles(number):
+            if where and not where.any(tile.keep):
+                yield tile.keep, _no_pixels(source, tile.keep), self._background(tile.keep)
+                continue
             pixels = read_mirrored(source, tile.read)
             logits = (self._logits(member, pixels, name) for member in range(len(self.members)))
             yield tile.keep, pixels[tile.kept_of_read], self._probability(logits)[:, *tile.kept_of_output]
+
+    def _background(self, window: Window) -> NDArray[np.float32]:
+        """(K, h, w) probabilities of what is background for certain."""
+        probability = np.zeros((self.trained.labels.classes, *window.shape), dtype=np.float32)
+        probability[0] = 1
+        return probability
 
     def _by_rows(self, source: ImageSource, band: Band, rows: int) -> Iterator[Part]:
         return pass_band(source, band, self.footprints[0], rows, self._next_rows(band, str(source.page)))
@@ -288,7 +302,7 @@ class Predictor:
             model,
             self.memory_bytes,
             networks=len(self.members),
-            by_rows=by_rows and not self.flips,
+            by_rows=by_rows and self.by_rows and not self.flips,
             keep_px=keep_px,
         )
 
@@ -296,6 +310,11 @@ class Predictor:
     def _untempered(self) -> Labels:
         """For one pass of several: their mean is what the temperature is for, so that it never changes a mask."""
         return replace(self.trained.labels, temperature=1.0)
+
+
+def _no_pixels(source: ImageSource, window: Window) -> NDArray[np.generic]:
+    """(h, w, C) zeros that take no memory."""
+    return np.broadcast_to(np.zeros((), source.dtype), (*window.shape, source.channels))
 
 
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:

@@ -46,6 +46,7 @@ class MaskWritten:
 
     expected_dice: of each page by its name, from the network's own probabilities (metrics/trust.py); NaN where a mask
     has no foreground. damage: what of the image could not be read, so that nothing is known of the mask there.
+    skipped: the share of its pixels, 0 to 1, in tiles that were not computed, where not all was to be predicted.
     before: whether it was complete before, and this prediction went on from there.
     """
 
@@ -53,13 +54,15 @@ class MaskWritten:
     paths: tuple[Path, ...]
     expected_dice: Mapping[str, float]
     damage: tuple[str, ...] = ()
+    skipped: float | None = None
     before: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a Dice that is not defined is None."""
         expected = {name: None if math.isnan(dice) else dice for name, dice in self.expected_dice.items()}
         files = [str(path) for path in self.paths]
-        return {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": [*self.damage]}
+        told = {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": [*self.damage]}
+        return told if self.skipped is None else {**told, "skipped": self.skipped}
 
 
 OpenMask = Callable[[DTypeLike], Sink]
