@@ -96,6 +96,9 @@ WhereTo = Annotated[
         "--where", metavar="MASKS", help="Only where these masks, of any lower resolution, are not 0; a file or folder."
     ),
 ]
+Preview = Annotated[
+    bool, typer.Option("--preview", help="First a rough answer for each large image, from a smaller copy of it.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted prediction left.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes of this machine that share the work.")]
 Dask = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers share the work.")]

@@ -21,6 +21,7 @@ from ushape.cli.options import (
     Overwrite,
     Precision,
     PrecisionChoice,
+    Preview,
     Probability,
     Prove,
     Resume,
@@ -56,6 +57,7 @@ def predict(
     tile: Tile = None,
     device: Device = None,
     engine: Engine = None,
+    preview: Preview = False,
     overwrite: Overwrite = False,
     resume: Resume = False,
     workers: Workers = None,
@@ -90,5 +92,7 @@ def predict(
         mask_format=mask_format_named(mask_format),
     )
     prediction.begin(where=where, overwrite=overwrite, resume=resume)
+    if preview:
+        prediction.preview()
     prediction.follow(ctx.meta[COMMAND], workers=workers, dask=dask)
     prediction.say(json=json)

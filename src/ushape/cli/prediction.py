@@ -21,6 +21,7 @@ from ushape.predict.cluster import Sharing, local_workers, workers_at
 from ushape.predict.conditions import conditions_of, digest_of_files
 from ushape.predict.files import Job, MaskWritten, TileDone
 from ushape.predict.ledger import Ledger
+from ushape.predict.preview import Previews
 from ushape.predict.proof import prove
 from ushape.predict.tiled import Predictor
 from ushape.predict.where import where_in
@@ -46,6 +47,12 @@ class Prediction:
         self._job = Job(
             self._predictor, self._pages, self._out, where=inside, overwrite=overwrite, ledger=ledger, **self._wanted
         )
+
+    def preview(self) -> None:
+        """A rough answer for each large image; where it lies is said."""
+        for each in Previews(self._predictor, self._pages, self._out, overwrite=self._job.replaces).events():
+            paths = ", ".join(map(str, each.paths))
+            say(f"{paths}: {each.page.name} made {each.factor:.3g} times smaller, to see roughly", err=True)
 
     def follow(self, command: str, *, workers: int | None, dask: str | None) -> None:
         """To the end, alone or with others; before that, how the command goes on is said."""

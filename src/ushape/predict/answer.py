@@ -9,7 +9,8 @@ from typing import Protocol
 from ushape.images.source import ImageSource
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.damage import Readable
-from ushape.predict.tiled import Predicted, Predictor
+from ushape.predict.predicted import Predicted
+from ushape.predict.tiled import Predictor
 from ushape.predict.where import Where
 
 

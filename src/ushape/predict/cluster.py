@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeAlias
 
 from ushape.atomic import output_error
 from ushape.errors import ClusterError, MissingExtra, UshapeError
@@ -27,7 +27,8 @@ from ushape.predict.files import File, Job, MaskWritten, TileDone
 from ushape.predict.unfinished import Unfinished
 from ushape.predict.worker import Plain, compute_block, plain_page, predict_image
 
-Client = Future = Any  # Dask's own, which are known only where it is installed, and have no types
+Client: TypeAlias = Any  # Dask's own, as Future is: known only where it is installed, and without types
+Future: TypeAlias = Any
 
 _IN_HAND = 2  # tasks for each worker: one that it computes, and one that it need not wait for
 _SECONDS_BETWEEN_LOOKS = 2.0  # at whether the scheduler is still there

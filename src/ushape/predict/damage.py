@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ushape.geometry.tiles import Window
 from ushape.images.damage import DamagedPiece
 from ushape.images.source import ImageSource
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 from ushape.predict.where import Where
 
 Value = TypeVar("Value", bound=np.generic)

@@ -21,7 +21,7 @@ from ushape.interchange.geojson import feature_collection
 from ushape.interchange.rois import RoiZip, roi_zip
 from ushape.interchange.shapes import Shapes
 from ushape.labels import Labels
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 from ushape.settings import chosen, require_known
 
 FormatName = Literal["geojson", "rois", "coco", "ctc", "isbi2012"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Literal, Self
@@ -35,6 +35,7 @@ from ushape.predict.blocks import Blocks
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
 from ushape.predict.pieces import in_one_piece, require_nested
+from ushape.predict.predicted import Predicted, background, no_pixels
 from ushape.predict.row_pass import Answer, Part, pass_band
 from ushape.predict.row_stream import RowStream
 from ushape.predict.strategy import Strategy
@@ -46,22 +47,6 @@ from ushape.settings import require_known
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
 _MEASURED_SIDE = 512  # of the tile by which engines are compared
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """One part of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image.
-
-    pixels: the window's (h, w, C) own, as they are in the file. done, total: tiles, or rows, as `unit` says.
-    """
-
-    window: Window
-    pixels: NDArray[np.generic]
-    probability: NDArray[np.float32]
-    classes: NDArray[np.uint8]
-    done: int
-    total: int
-    unit: str = "tiles"
 
 
 class Predictor:
@@ -134,16 +119,20 @@ class Predictor:
         """The answer for an image, in parts whose windows partition it: block after block in reading order, of each
         its tiles, or rows from the top down.
         """
-        return self.mended(self._parts(source), source.shape)
+        return self.mended(self.parts(source), source.shape)
 
-    def block(self, source: ImageSource, blocks: Blocks, number: int) -> Iterator[Part]:
-        """The answer for one block, in parts; regions keep all their pieces."""
+    def block(self, source: ImageSource, blocks: Blocks, number: int, where: Where | None = None) -> Iterator[Part]:
+        """The answer for one block, in parts; regions keep all their pieces.
+
+        Tiles outside `where` are not computed: they are background, and their pixels 0. Only an image in tiles can be
+        predicted so.
+        """
         with keeping_freed_memory():
-            yield from (
-                self._by_tiles(source, blocks, number)
-                if blocks.bands is None
-                else self._by_rows(source, blocks.band(number), blocks.bands.rows)
-            )
+            if blocks.bands is None:
+                yield from self._by_tiles(source, blocks, number, where)
+            else:
+                assert where is None, "rows of an image are computed from its first column to its last"
+                yield from self._by_rows(source, blocks.band(number), blocks.bands.rows)
 
     def mended(self, parts: Iterable[Predicted], shape: tuple[int, int]) -> Iterator[Predicted]:
         """All parts of an image's answer, their regions in one piece where that is asked for."""
@@ -170,17 +159,11 @@ class Predictor:
         name = str(source.page)
         for tile in blocks.tiles(number):
             if where and not where.any(tile.keep):
-                yield tile.keep, _no_pixels(source, tile.keep), self._background(tile.keep)
+                yield tile.keep, no_pixels(source, tile.keep), background(self.trained.labels.classes, tile.keep)
                 continue
             pixels = read_mirrored(source, tile.read)
             logits = (self._logits(member, pixels, name) for member in range(len(self.members)))
             yield tile.keep, pixels[tile.kept_of_read], self._probability(logits)[:, *tile.kept_of_output]
-
-    def _background(self, window: Window) -> NDArray[np.float32]:
-        """(K, h, w) probabilities of what is background for certain."""
-        probability = np.zeros((self.trained.labels.classes, *window.shape), dtype=np.float32)
-        probability[0] = 1
-        return probability
 
     def _by_rows(self, source: ImageSource, band: Band, rows: int) -> Iterator[Part]:
         return pass_band(source, band, self.footprints[0], rows, self._next_rows(band, str(source.page)))
@@ -310,11 +293,6 @@ class Predictor:
     def _untempered(self) -> Labels:
         """For one pass of several: their mean is what the temperature is for, so that it never changes a mask."""
         return replace(self.trained.labels, temperature=1.0)
-
-
-def _no_pixels(source: ImageSource, window: Window) -> NDArray[np.generic]:
-    """(h, w, C) zeros that take no memory."""
-    return np.broadcast_to(np.zeros((), source.dtype), (*window.shape, source.channels))
 
 
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:

@@ -34,7 +34,8 @@ from ushape.images.zarr import zarr_library
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.answer import readable_by
 from ushape.predict.blocks import Blocks
-from ushape.predict.tiled import Predicted, Predictor
+from ushape.predict.predicted import Predicted, no_pixels
+from ushape.predict.tiled import Predictor
 from ushape.predict.where import Where
 
 if TYPE_CHECKING:
@@ -177,11 +178,8 @@ class Unfinished:
                 classes = self._read(arrays["classes"], window)
                 unknown = np.broadcast_to(np.float32(0), (self._predictor.trained.labels.classes, *window.shape))
                 probability = self._read(arrays["probability"], window) if self.keeps_probability else unknown
-                shown = self.readable.source.read(window) if pixels else self._no_pixels(window)
+                shown = self.readable.source.read(window) if pixels else no_pixels(self.source, window)
                 yield Predicted(window, shown, probability, classes, done=total, total=total)
-
-    def _no_pixels(self, window: Window) -> NDArray[np.generic]:
-        return np.broadcast_to(np.zeros((), self.source.dtype), (*window.shape, self.source.channels))
 
     def _chunks(self, number: int) -> Iterator[Window]:
         """Those of a block."""

@@ -25,8 +25,9 @@ from ushape.predict.formats import Collected, Formats
 from ushape.predict.maps import NumberMap
 from ushape.predict.object_map import ObjectMap
 from ushape.predict.picture import Picture
+from ushape.predict.predicted import Predicted
 from ushape.predict.storage import PAGED, Content, Form, PagedMask, Sink, open_page, open_pages
-from ushape.predict.tiled import Predicted, Predictor
+from ushape.predict.tiled import Predictor
 
 
 @dataclass(frozen=True)
