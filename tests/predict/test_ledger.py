@@ -159,3 +159,20 @@ def test_without_zarr_images_go_straight_to_their_files(make_trained, images: Pa
     monkeypatch.setattr(unfinished_module, "zarr_library", None)
     list(job(predictor, images, tmp_path / "without", resume=False).events())
     assert content(tmp_path / "with") == content(tmp_path / "without")
+
+
+def test_what_a_killed_process_was_writing_goes_and_nothing_is_replaced_that_came_up_meanwhile(
+    make_trained, images: Path, tmp_path: Path
+):
+    predictor, one, out = Predictor(make_trained(), keep_px=256), images / "b.tif", tmp_path / "m"
+    events = job(predictor, one, out, resume=False).events()
+    next(events), next(events)
+    (out / "b.tif").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"b\.tif has come up meanwhile.*--resume"):
+        list(events)
+    assert (out / "b.tif").read_bytes() == b"mine"
+    (out / "b.tif").unlink()
+    left = out / FOLDER / "unfinished" / "b" / "files" / ".ushape-0.part"
+    left.write_bytes(b"half of a file")
+    list(job(predictor, one, out, resume=True).events())
+    assert content(out).keys() == {"b.tif"} and not left.exists()

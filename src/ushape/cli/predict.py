@@ -4,33 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ushape.cli import COMMAND
-from ushape.cli.options import (
-    Dask,
-    Device,
-    Engine,
-    Flips,
-    Images,
-    Json,
-    MaskFormat,
-    Masks,
-    Memory,
-    OnePiece,
-    OtherFormats,
-    Overlay,
-    Overwrite,
-    Precision,
-    PrecisionChoice,
-    Preview,
-    Probability,
-    Prove,
-    Resume,
-    RunFolder,
-    Tile,
-    Uncertainty,
-    WhereTo,
-    Workers,
-)
+from ushape.cli import COMMAND, options
 from ushape.cli.prediction import Prediction, prove_on
 from ushape.cli.settings import predictor_told
 from ushape.errors import RecipeError
@@ -41,29 +15,29 @@ from ushape.predict.storage import mask_format_named
 
 def predict(
     ctx: typer.Context,
-    run: RunFolder,
-    images: Images,
-    out: Masks = None,
-    probability: Probability = False,
-    uncertainty: Uncertainty = False,
-    overlay: Overlay = False,
-    format: OtherFormats = None,
-    where: WhereTo = None,
-    one_piece: OnePiece = None,
-    mask_format: MaskFormat = "auto",
-    flips: Flips = None,
-    precision: Precision = PrecisionChoice.exact,
-    memory: Memory = None,
-    tile: Tile = None,
-    device: Device = None,
-    engine: Engine = None,
-    preview: Preview = False,
-    overwrite: Overwrite = False,
-    resume: Resume = False,
-    workers: Workers = None,
-    dask: Dask = None,
-    prove: Prove = False,
-    json: Json = False,
+    run: options.RunFolder,
+    images: options.Images,
+    out: options.Masks = None,
+    probability: options.Probability = False,
+    uncertainty: options.Uncertainty = False,
+    overlay: options.Overlay = False,
+    format: options.OtherFormats = None,
+    where: options.WhereTo = None,
+    one_piece: options.OnePiece = None,
+    mask_format: options.MaskFormat = "auto",
+    flips: options.Flips = None,
+    precision: options.Precision = options.PrecisionChoice.exact,
+    memory: options.Memory = None,
+    tile: options.Tile = None,
+    device: options.Device = None,
+    engine: options.Engine = None,
+    preview: options.Preview = False,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    workers: options.Workers = None,
+    dask: options.Dask = None,
+    prove: options.Prove = False,
+    json: options.Json = False,
 ) -> None:
     """Segment images of any size. Masks have the values of the training masks, and their images' names.
 
@@ -71,7 +45,7 @@ def predict(
     """
     if out is None and not prove:
         raise RecipeError("Where to? Give a folder for the masks: --out MASKS (or --prove, which writes nothing).")
-    if prove and precision is PrecisionChoice.fast:
+    if prove and precision is options.PrecisionChoice.fast:
         raise RecipeError("--prove compares exact answers, and bfloat16 rounds; leave out --precision fast.")
     of_passes = {"flips": flips, "memory": memory, "tile": tile, "device": device, "engine": engine}
     predictor = predictor_told(run, precision=precision, one_piece=one_piece, by_rows=where is None, **of_passes)

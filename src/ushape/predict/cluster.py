@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -20,7 +19,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeAlias
 
-from ushape.atomic import output_error
 from ushape.errors import ClusterError, MissingExtra, UshapeError
 from ushape.images.source import Page
 from ushape.predict.files import File, Job, MaskWritten, TileDone
@@ -60,7 +58,7 @@ class Sharing:
                 for future in self._ready(list(running)):
                     task, done = running.pop(future), self._result(future)
                     self._note(task)
-                    yield job.progress(task.of.page, task.of) if task.of else _moved(job, task.file, task.place, done)
+                    yield job.progress(task.of.page, task.of) if task.of else self._taken(job, task, done)
             for file, kept in sorted(self._complete, key=lambda complete: files.index(complete[0])):
                 yield from job.assemble(file, kept)
         finally:
@@ -71,10 +69,9 @@ class Sharing:
         """All that is to be done: a small image is one task, any other one for each of its blocks."""
         assert job.ledger is not None, "what workers compute is kept where the ledger says"
         for file in files:
-            place = job.ledger.place_of(file[0])
             if job.at_once(file):
                 job.begin(file)
-                shutil.rmtree(place, ignore_errors=True)  # what a killed worker left
+                place = job.ledger.files_of(file[0].path)
                 about = plain_page(file[0]), _plain_where(job, file[0]), str(place.absolute())
                 yield _Task(file, self._submitted(predict_image, *about, self._wanted), place)
                 continue
@@ -85,7 +82,7 @@ class Sharing:
             for of, number in missing:
                 about = plain_page(of.page), _plain_where(job, of.page), str(of.folder.absolute())
                 future = self._submitted(compute_block, *about, of.keeps_probability, number)
-                yield _Task(file, future, place, of, number, kept)
+                yield _Task(file, future, None, of, number, kept)
 
     def _submitted(self, function: Callable[..., Plain], *values: object) -> Future:
         future = self._client.submit(function, self._order, *values, pure=False)
@@ -105,6 +102,12 @@ class Sharing:
             task.of.there.add(task.number)
             if all(len(each.there) == len(each.blocks) for each in task.kept.values()):
                 self._complete.append((task.file, task.kept))
+
+    @staticmethod
+    def _taken(job: Job, task: _Task, done: Mapping[str, Any]) -> MaskWritten:
+        assert task.place is not None, "a whole image has a place for its files"
+        job.take(task.file, task.place)
+        return job.told(task.file, done)
 
     def _ready(self, futures: Sequence[Future]) -> list[Future]:
         """Those that have ended, or lost their scheduler; waits until there is one."""
@@ -145,7 +148,7 @@ class _Task:
 
     file: File
     future: Future
-    place: Path
+    place: Path | None
     of: Unfinished | None = None
     number: int = 0
     kept: Mapping[Page, Unfinished] = field(default_factory=dict)
@@ -201,19 +204,6 @@ def _require_same_versions(client: Client) -> None:
             + "\n".join(faults)
             + "\nInstall the same versions everywhere."
         )
-
-
-def _moved(job: Job, file: File, place: Path, done: Mapping[str, Any]) -> MaskWritten:
-    """The files of an image that a worker made take their names, the mask last."""
-    written = job.told(file, done)
-    for path in sorted(written.paths, key=lambda path: path == job.paths(file[0])["mask"]):
-        try:
-            if path.is_dir():  # a store that is replaced
-                shutil.rmtree(path)
-            os.replace(place / path.name, path)
-        except OSError as error:
-            raise output_error(path, error) from error
-    return written
 
 
 def _plain_where(job: Job, page: Page) -> Plain | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ushape.errors import ImageError
+from ushape.atomic import output_error
+from ushape.errors import ImageError, OutputError
 from ushape.freed_memory import keeping_freed_memory
 from ushape.images.source import Page, open_image
 from ushape.images.suffix import stem_of
@@ -128,11 +131,28 @@ class Job:
         def answer_for(page: Page) -> Answer:
             return kept.get(page) or Computed(self.predictor, open_image(page.path, page.index), self.where.get(page))
 
-        form = self._form[file[0].path]
-        writing = Writing(self.predictor, form, self.paths, self.maps, self.formats, self.overlay, self.replaces)
+        form, folder = self._form[file[0].path], self.ledger.files_of(file[0].path) if self.ledger else self.out
+        look = self.names, folder, self.maps, self.formats, self.overlay
+        writing = Writing(self.predictor, form, *look, overwrite=self.replaces)
         yield from writing.events(file, answer_for)
+        self.take(file, folder)
         made, damage = tuple(self.made_of(file)), tuple(writing.damage)
         yield MaskWritten(file[0], made, writing.expected_dice, damage, self._skipped(file))
+
+    def take(self, file: File, folder: Path) -> None:
+        """The files of an image, which lie complete in a folder, take their place in that of the job, the mask last."""
+        if folder == self.out:
+            return
+        mask = self.out / self.names(file[0])["mask"]
+        for path in sorted(self.made_of(file), key=lambda path: path == mask):
+            if path.exists() and not self.replaces:
+                raise OutputError(f"{path} has come up meanwhile. Move it away and go on with --resume.")
+            try:
+                if path.is_dir():  # a store that is replaced
+                    shutil.rmtree(path)
+                os.replace(folder / path.name, path)
+            except OSError as error:
+                raise output_error(path, error) from error
 
     def told(self, file: File, noted: Mapping[str, Any], *, before: bool = False) -> MaskWritten:
         """What MaskWritten.to_dict told of an image; its files are those of this job."""
@@ -140,19 +160,19 @@ class Job:
         made, damage = tuple(self.made_of(file)), tuple(noted["damage"])
         return MaskWritten(file[0], made, expected, damage, noted.get("skipped"), before)
 
-    def paths(self, page: Page) -> dict[str, Path]:
+    def names(self, page: Page) -> dict[str, str]:
         """The files made of an image: "mask", then its maps by the ends of their names, and "overlay", where wanted."""
         stem, suffix = stem_of(page.path), suffix_for(self._form[page.path], page.path)
-        made = {"mask": self.out / f"{stem}{suffix}"}
+        made = {"mask": f"{stem}{suffix}"}
         for each in self.maps:
-            made[each.ending] = self.out / f"{stem}{each.ending}{suffix.replace('.png', '.tif')}"
+            made[each.ending] = f"{stem}{each.ending}{suffix.replace('.png', '.tif')}"
         if self.overlay:
-            made["overlay"] = self.out / f"{page.name}_overlay.png"
+            made["overlay"] = f"{page.name}_overlay.png"
         return made
 
     def made_of(self, file: File) -> list[Path]:
         """Every file of an image or stack, those that a stack shares once."""
-        every = [path for page in file for path in self.paths(page).values()]
+        every = [self.out / name for page in file for name in self.names(page).values()]
         return list(dict.fromkeys([*every, *self.formats.paths(file)]))
 
     def _alone(self, files: Sequence[File]) -> Iterator[TileDone | MaskWritten]:

@@ -80,12 +80,12 @@ class Formats:
         self._ctc: CtcFolder | None = None
         self._isbi: IsbiStack | None = None
         self._rois: RoiZip | None = None
-        self._of_file = ExitStack()
+        self._of_file, self._folder = ExitStack(), out
 
     def paths(self, file: Sequence[Page]) -> list[Path]:
         """The files made of one image or stack alone."""
-        outlines = [self._geojson(page) for page in file] if "geojson" in self.names else []
-        return outlines + ([self._zip(file)] if "rois" in self.names else [])
+        outlines = [self._out / self._geojson(page) for page in file] if "geojson" in self.names else []
+        return outlines + ([self._out / self._zip(file)] if "rois" in self.names else [])
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -102,11 +102,12 @@ class Formats:
             yield
 
     @contextmanager
-    def of(self, file: Sequence[Page]) -> Iterator[None]:
-        """The files of one image or stack alone, complete on a clean end or absent."""
+    def of(self, file: Sequence[Page], folder: Path) -> Iterator[None]:
+        """The files of one image or stack alone, in this folder, complete on a clean end or absent."""
+        self._folder = folder
         with ExitStack() as self._of_file:
             if "rois" in self.names:
-                zipped = roi_zip(self._zip(file), self._labels, overwrite=self._overwrite)
+                zipped = roi_zip(folder / self._zip(file), self._labels, overwrite=self._overwrite)
                 self._rois = self._of_file.enter_context(zipped)
             yield
 
@@ -115,7 +116,7 @@ class Formats:
         name = page.path.name if page.name == stem_of(page.path) else page.name
         shapes = Shapes(name, answer.objects, answer.classes)
         if "geojson" in self.names:
-            outlines = self._of_file.enter_context(replacing(self._geojson(page)))
+            outlines = self._of_file.enter_context(replacing(self._folder / self._geojson(page)))
             outlines.write_bytes(feature_collection(shapes, self._labels).encode())
         if self._rois is not None:
             self._rois.add(shapes)
@@ -126,11 +127,11 @@ class Formats:
         if self._isbi is not None:
             self._isbi.add(page.name, answer.foreground)
 
-    def _geojson(self, page: Page) -> Path:
-        return self._out / f"{page.name}.geojson"
+    def _geojson(self, page: Page) -> str:
+        return f"{page.name}.geojson"
 
-    def _zip(self, file: Sequence[Page]) -> Path:
-        return self._out / f"{stem_of(file[0].path)}_rois.zip"
+    def _zip(self, file: Sequence[Page]) -> str:
+        return f"{stem_of(file[0].path)}_rois.zip"
 
 
 def formats_named(text: str) -> tuple[FormatName, ...]:

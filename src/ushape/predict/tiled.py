@@ -139,10 +139,8 @@ class Predictor:
         if not self.one_piece:
             yield from parts
             return
-        classes, every = np.empty(shape, dtype=np.uint8), list(parts)
-        for tile in every:
-            classes[tile.window.slices] = tile.classes
-        whole = in_one_piece(classes, self.one_piece)
+        every = list(parts)
+        whole = in_one_piece(_class_map(every, shape), self.one_piece)
         yield from (replace(tile, classes=whole[tile.window.slices]) for tile in every)
 
     def parts(self, source: ImageSource, where: Where | None = None) -> Iterator[Predicted]:
@@ -191,7 +189,10 @@ class Predictor:
         RecipeError where its tiles would not fit in memory.
         """
         height, width = source.shape
-        self._require_memory(source)
+        try:
+            self._strategy.keep(source.shape)
+        except RecipeError as error:
+            raise RecipeError(f"{source.page}: {error}") from error
         colours_in_doubt = source.channels not in (1, self.trained.intensity.channels)
         if not colours_in_doubt:
             pixels = np.zeros((1, 1, source.channels), dtype=source.dtype)
@@ -218,16 +219,7 @@ class Predictor:
         source = from_array(image, "the image")
         if self.trained.object_rule is not None:
             return find_objects(self.whole(source)[1][1], self.trained.object_rule)
-        classes = np.empty(source.shape, dtype=np.uint8)
-        for tile in self.tiles(source):
-            classes[tile.window.slices] = tile.classes
-        return self.trained.labels.decode(classes)
-
-    def _require_memory(self, source: ImageSource) -> None:
-        try:
-            self._strategy.keep(source.shape)
-        except RecipeError as error:
-            raise RecipeError(f"{source.page}: {error}") from error
+        return self.trained.labels.decode(_class_map(self.tiles(source), source.shape))
 
     def _named(self, names: Sequence[str]) -> tuple[Region, ...]:
         """Regions by their names; RecipeError where there are none, or where they cannot all be in one piece."""
@@ -293,6 +285,13 @@ class Predictor:
     def _untempered(self) -> Labels:
         """For one pass of several: their mean is what the temperature is for, so that it never changes a mask."""
         return replace(self.trained.labels, temperature=1.0)
+
+
+def _class_map(parts: Iterable[Predicted], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    classes = np.empty(shape, dtype=np.uint8)
+    for part in parts:
+        classes[part.window.slices] = part.classes
+    return classes
 
 
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:

@@ -78,15 +78,16 @@ class ReadsObjects(Protocol):
 
 @dataclass
 class Writing:
-    """The files of one image or stack.
+    """The files of one image or stack, in a folder.
 
-    paths: of a page, by what they are ("mask", the endings of maps, "overlay"). expected_dice, damage: as in
+    names: of a page's files, by what they are ("mask", the endings of maps, "overlay"). expected_dice, damage: as in
     MaskWritten, known at the end.
     """
 
     predictor: Predictor
     form: Form
-    paths: Callable[[Page], Mapping[str, Path]]
+    names: Callable[[Page], Mapping[str, str]]
+    folder: Path
     maps: Sequence[NumberMap]
     formats: Formats
     overlay: bool
@@ -100,6 +101,10 @@ class Writing:
             yield from self._stack(file, answer_for)
         else:
             yield from self._image(file[0], answer_for(file[0]))
+
+    def paths(self, page: Page) -> dict[str, Path]:
+        """A page's files."""
+        return {what: self.folder / name for what, name in self.names(page).items()}
 
     def _image(self, page: Page, answer: Answer) -> Iterator[TileDone]:
         source, paths = answer.readable.source, self.paths(page)
@@ -117,7 +122,7 @@ class Writing:
             )
 
         with ExitStack() as masks, ExitStack() as files:  # the mask is the last to take its name
-            files.enter_context(self.formats.of([page]))
+            files.enter_context(self.formats.of([page], self.folder))
             maps = {
                 each: files.enter_context(sink(paths[each.ending], self._map(each, page), np.float32))
                 for each in self.maps
@@ -137,7 +142,7 @@ class Writing:
 
         with ExitStack() as files:
             masks = files.enter_context(pages_in(paths["mask"], self._mask(file[0])))
-            files.enter_context(self.formats.of(file))
+            files.enter_context(self.formats.of(file, self.folder))
             maps = {
                 each: files.enter_context(pages_in(paths[each.ending], self._map(each, file[0]))) for each in self.maps
             }
