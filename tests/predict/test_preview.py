@@ -25,7 +25,8 @@ def test_a_large_image_has_a_mask_and_a_picture_of_its_smaller_copy(make_trained
     predictor = Predictor(make_trained(), keep_px=1024)
     both = [*pages(image), *pages(tmp_path / "small.tif")]
     (made,) = Previews(predictor, both, tmp_path / "m").events()
-    assert [path.name for path in made.paths] == ["a_preview.tif", "a_preview.png"] and made.factor == pytest.approx(3, abs=0.01)
+    assert [path.name for path in made.paths] == ["a_preview.tif", "a_preview.png"]
+    assert made.factor == pytest.approx(3, abs=0.01)
     expected = predictor.segment(PIXELS[::3, ::3])
     np.testing.assert_array_equal(read_mask(made.paths[0]), expected)
     assert open_image(made.paths[1]).shape == expected.shape and open_image(made.paths[1]).channels == 3

@@ -163,6 +163,7 @@ def local_workers(number: int, *, threads: int | None = None) -> Iterator[Client
         threads_per_worker=threads or max(1, _cores() // number),
         memory_limit=0,  # what a pass takes is planned; Dask would pause workers for memory that PyTorch keeps
         dashboard_address=None,
+        preload=["ushape.predict.worker"],
         silence_logs=logging.CRITICAL,
     )
     with cluster, distributed.Client(cluster) as client:

@@ -32,6 +32,8 @@ from ushape.predict.writing import MaskWritten, TileDone, Writing
 
 __all__ = ["Crew", "Job", "MaskWritten", "TileDone"]
 
+_LARGE_STACK_PIXELS = 1 << 22
+
 File = Sequence[Page]
 """The pages of one image or stack."""
 
@@ -92,12 +94,13 @@ class Job:
         """Predict, image after image, or as a crew has it; each file appears whole or not at all, `formats.together` at
         the end.
         """
-        todo = [file for file in self.files if file[0].path not in self._before]
-        if self.formats.together and todo:
-            todo = self.files  # what holds all images is made of all of them
+        before = self._before
+        if self.formats.together and len(before) < len(self.files):
+            before = {}  # what holds all images is made of all of them
+        todo = [file for file in self.files if file[0].path not in before]
         for file in self.files:
-            if file not in todo:
-                yield self.told(file, self._before[file[0].path], before=True)
+            if file[0].path in before:
+                yield self.told(file, before[file[0].path], before=True)
         if not todo:
             return
         written = []
@@ -117,13 +120,13 @@ class Job:
         if self.ledger is None:
             return {}
         self.ledger.begin(file[0].path)
-        kept = in_blocks or (zarr_is_installed() and not self.at_once(file))
-        return {page: self._unfinished(page, self.ledger) for page in file} if kept else {}
+        if not in_blocks and not (zarr_is_installed() and self._worth_keeping(file)):
+            return {}
+        return {page: self._unfinished(page, self.ledger) for page in file}
 
     def at_once(self, file: File) -> bool:
         """Whether an image is one page and one block, whose answer does not have to wait for those of others."""
-        blocks = self.predictor.blocks(open_image(file[0].path, file[0].index).shape)
-        return len(file) == len(blocks) == 1 and not self.formats.together
+        return len(file) == 1 and self._blocks(file) == 1 and not self.formats.together
 
     def assemble(self, file: File, kept: Mapping[Page, Unfinished]) -> Iterator[TileDone | MaskWritten]:
         """All files of an image or stack, from what is kept of its answers, or computed on the way."""
@@ -201,6 +204,19 @@ class Job:
         else:
             unfinished.begin(ledger.made_by)
         return unfinished
+
+    def _worth_keeping(self, file: File) -> bool:
+        """Whether blocks are kept: not of small stacks, whose pages are computed again as soon."""
+        several = self._blocks(file) > len(file)
+        large = len(file) > 1 and sum(math.prod(shape) for shape in self._shapes(file)) >= _LARGE_STACK_PIXELS
+        return several or large or bool(self.formats.together)
+
+    def _blocks(self, file: File) -> int:
+        return sum(len(self.predictor.blocks(shape)) for shape in self._shapes(file))
+
+    @staticmethod
+    def _shapes(file: File) -> list[tuple[int, int]]:
+        return [open_image(page.path, page.index).shape for page in file]
 
     def _skipped(self, file: File) -> float | None:
         """The share of an image or stack that lies in tiles which are not computed; None where all is."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
@@ -79,6 +81,12 @@ def predict_image(order: Plain, page: Plain, where: Plain | None, folder: str, w
         return written.to_dict()
 
     return _done(order, compute)
+
+
+def dask_setup(_: object) -> None:
+    """Called by Dask as a worker of this machine starts: Ctrl-C is for the process that leads, and ends the others."""
+    with suppress(ValueError):  # where Dask runs it beside the main thread, which alone hears signals
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def plain_page(page: Page) -> Plain:
