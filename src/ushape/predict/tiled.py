@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Literal, Self
 
@@ -34,6 +34,7 @@ from ushape.predict.bands import Band
 from ushape.predict.blocks import Blocks
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
+from ushape.predict.one_colour import MOST_KEPT, OneColour
 from ushape.predict.pieces import in_one_piece, require_nested
 from ushape.predict.predicted import Predicted, background, no_pixels
 from ushape.predict.row_pass import Answer, Part, pass_band
@@ -98,6 +99,7 @@ class Predictor:
             self.choice = fastest(self.trained.model, side, precision)  # the others are of its kind
             engine = self.choice.engine.name
         self.engines = [self._engine(engine, member.model) for member in self.members]
+        self._one_colour = OneColour(MOST_KEPT if engine else 0)  # else weights may change
         self._strategy = self._strategy_for(keep_px)
 
     def with_keep(self, keep_px: int | None) -> Self:
@@ -160,8 +162,11 @@ class Predictor:
                 yield tile.keep, no_pixels(source, tile.keep), background(self.trained.labels.classes, tile.keep)
                 continue
             pixels = read_mirrored(source, tile.read)
-            logits = (self._logits(member, pixels, name) for member in range(len(self.members)))
-            yield tile.keep, pixels[tile.kept_of_read], self._probability(logits)[:, *tile.kept_of_output]
+            probability = self._one_colour.answer(pixels, partial(self._of_tile, pixels, name))
+            yield tile.keep, pixels[tile.kept_of_read], probability[:, *tile.kept_of_output]
+
+    def _of_tile(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.float32]:
+        return self._probability(self._logits(member, pixels, name) for member in range(len(self.members)))
 
     def _by_rows(self, source: ImageSource, band: Band, rows: int) -> Iterator[Part]:
         return pass_band(source, band, self.footprints[0], rows, self._next_rows(band, str(source.page)))
