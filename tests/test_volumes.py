@@ -95,9 +95,9 @@ def test_volumes_from_folder_to_scores(tmp_path: Path) -> None:
         tmp_path / "m.json",
     )
     of_run, of_masks = (json.loads((tmp_path / name).read_text()) for name in ("run.json", "m.json"))
-    assert len(of_run["images"]) == len(of_masks["images"]) == 5  # volumes, not slices
+    assert len(of_run["rows"]) == len(of_masks["rows"]) == 5  # volumes, not slices
     assert of_run["measures"][0]["figures"]["assd_mm"] == of_masks["measures"][0]["figures"]["assd_mm"]
-    for image, number in zip(of_masks["images"], range(5), strict=True):
+    for image, number in zip(of_masks["rows"], range(5), strict=True):
         wanted, found = (
             np.asarray(nibabel.load(folder / f"heart_{number}.nii.gz").dataobj).T for folder in (truth, masks)
         )
