@@ -63,12 +63,12 @@ def outcome(cell: Cell, folder: Path, threads: int) -> dict[str, object]:
     whole = time.perf_counter() - begin
     report = json.loads((place / "report.json").read_text())
     try:
-        scores = _scores(cell.data, place / "masks", data / "test")
+        found = scores(cell.data, place / "masks", data / "test")
     except UshapeError as error:
         raise CellError(str(error).splitlines()[0]) from error
     shutil.rmtree(place)
     preparation = whole - report["training_s"] - report["prediction_s"]
-    return {**cell.__dict__, **scores, **report, "preparation_s": preparation}
+    return {**cell.__dict__, **found, **report, "preparation_s": preparation}
 
 
 def _command(cell: Cell, method: Method, python: Path, folder: Path, threads: int) -> list[str]:
@@ -117,7 +117,7 @@ def _run(command: list[str], log: Path, threads: int, patience_s: float) -> None
         raise CellError(f"exit status {status}: {lines[-1]}; see {log}")
 
 
-def _scores(name: str, masks: Path, truth: Path) -> dict[str, object]:
+def scores(name: str, masks: Path, truth: Path) -> dict[str, object]:
     """Mean Dice and IoU of the foreground over the test images, and the set's second score."""
     data = known(name)
     score = data.score if data else None

@@ -57,7 +57,7 @@ DATA_SETS = {
         test="2",
         split="slices 00–19 train, 20–29 test",
         classes=("membrane", "cell"),
-        score=("isbi2012", "v_rand"),
+        score=("isbi2012", "v_rand_thinned"),
     ),
     "drive": DataSet(
         images="images/*.tif",

@@ -11,7 +11,7 @@ from contest.methods import ENVIRONMENTS, METHODS
 
 Outcome = Mapping[str, Any]  # Any: numbers and texts of one training, as results.json has them
 
-_SECOND = {"v_rand": "V_Rand", "f1_50": "F1 of cells at IoU .5"}
+_SECOND = {"v_rand_thinned": "V_Rand", "f1_50": "F1 of cells at IoU .5"}
 
 RULE = (
     "Seconds of training run from the first step of the optimiser to the last, validations included; a step that has "

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tifffile
 from contest import assignment, methods
-from contest.cells import Cell, CellError, outcome, planned
-from contest.data_sets import IGNORED, exported, place_in_tables
+from contest.cells import Cell, CellError, outcome, planned, scores
+from contest.data_sets import DATA_SETS, IGNORED, exported, place_in_tables
 from contest.methods import METHODS, Method, NotInstalledError, python_of
 from contest.table import markdown
 from PIL import Image
@@ -68,6 +68,18 @@ def test_grey_pictures_in_colour_files_have_one_channel_and_numbered_objects_are
     assert (read(out / "test" / "masks" / "b1.png") == (objects > 0)).all()
     assert (tifffile.imread(out / "test" / "objects" / "b1.tif") == objects).all()
     assert about(out)["channels"] == 1
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_the_truth_as_an_answer_has_full_scores_in_every_set(name: str, tmp_path: Path) -> None:
+    masks, objects = tmp_path / "masks", np.zeros((48, 48), dtype=np.uint8)
+    objects[4:20, 4:44], objects[24:44, 4:20] = 1, 2
+    save(masks / "a.png", objects > 0)
+    (tmp_path / "objects").mkdir()
+    tifffile.imwrite(tmp_path / "objects" / "a.tif", objects.astype(np.uint16))
+    found = scores(name, masks, tmp_path)
+    assert found == dict.fromkeys(found, 1.0)
+    assert ("second" in found) == bool(DATA_SETS[name].score)
 
 
 def test_patients_stay_on_one_side_and_floats_become_16_bits(tmp_path: Path) -> None:

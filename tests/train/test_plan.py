@@ -113,9 +113,9 @@ def test_steps_are_repeatable_and_nothing_is_measured(annotated: Annotated):
 
 def test_memory_bounds_the_width_and_what_never_fits_is_refused(annotated: Annotated, monkeypatch: pytest.MonkeyPatch):
     data, tables = annotated(*"abc"), {"training": {"minutes": 1000.0, "output_size": 64}}
-    monkeypatch.setattr("ushape.train.plan.free_bytes", lambda device: 200 * 2**20)
+    monkeypatch.setattr("ushape.train.size.free_bytes", lambda device: 200 * 2**20)
     assert planned(data, tables).recipe.model.options["width"] == 24
-    monkeypatch.setattr("ushape.train.plan.free_bytes", lambda device: 10 * 2**20)
+    monkeypatch.setattr("ushape.train.size.free_bytes", lambda device: 10 * 2**20)
     with pytest.raises(
         RecipeError, match=r"4 patches of 64 px .* takes about 87 MiB, and 10 MiB of memory are free\. Set"
     ):
@@ -143,12 +143,73 @@ def test_other_networks_that_can_be_normalised_are_and_keep_what_else_is_publish
 def test_small_images_get_small_patches(annotated: Annotated, tmp_path: Path):
     data = annotated(*"abc")
     assert planned(data).recipe.training.output_size == 64
-    assert dict(planned(data).reasons)["patch"] == "64 px: the smallest image has a side of 28"
+    assert dict(planned(data).reasons)["patch"] == "64 px: half of the images have a side of 28 or less"
     for name in "abc":
         save(tmp_path / "large" / "images" / f"{name}.png", np.full((300, 257), ord(name), np.uint8))
         save(tmp_path / "large" / "masks" / f"{name}.png", np.eye(300, 257, dtype=np.uint8) * 255)
     assert planned(tmp_path / "large").recipe.training.output_size == Recipe().training.output_size
     assert "patch" not in dict(planned(tmp_path / "large").reasons)
+
+
+def squares(root: Path, side: int, square: int) -> Path:
+    """Images of two classes in squares of so many pixels, of no grid that means of 2 × 2 or 4 × 4 pixels have."""
+    for name in "abc":
+        drawn = np.random.default_rng(ord(name)).integers(0, 2, (side // square + 2,) * 2)
+        mask = np.kron(drawn, np.ones((square, square)))[3 : side + 3, 3 : side + 3]
+        save(root / "images" / f"{name}.png", np.full((side, side), ord(name), np.uint8))
+        save(root / "masks" / f"{name}.png", (255 * mask).astype(np.uint8))
+    return root
+
+
+def test_a_network_is_widened_then_made_finer_then_sees_larger_patches(tmp_path: Path):
+    def pace(recipe: Recipe, *about: object) -> float:
+        pixels = (recipe.training.output_size / recipe.model.options.get("reduction", 1) / 128) ** 2
+        return seconds_of_width(recipe) * pixels / 16
+
+    large = squares(tmp_path / "large", 600, 150)
+    for minutes, size in [(0.1, (16, 4)), (3, (48, 4)), (10, (64, 4)), (20, (64, 2)), (100, (64, 1))]:
+        found = planned(large, {"training": {"minutes": minutes}}, pace=pace)
+        options, told = found.recipe.model.options, dict(found.reasons)
+        assert (options["width"], options.get("reduction", 1)) == size, minutes
+        assert found.recipe.training.output_size == 256
+        assert ("resolution" in told) == (size[1] > 1) and "patch" not in told
+
+    fine = squares(tmp_path / "fine", 300, 2)
+    for minutes, size in [(0.5, (16, 128)), (20, (64, 128)), (100, (64, 256))]:
+        found = planned(fine, {"training": {"minutes": minutes}}, pace=pace)
+        assert (found.recipe.model.options["width"], found.recipe.training.output_size) == size, minutes
+        assert "reduction" not in found.recipe.model.options
+        assert ("patch" in dict(found.reasons)) == (size[1] < 256)
+
+
+def test_what_the_network_sees_is_left_where_it_is_not_the_plans(tmp_path: Path):
+    data = squares(tmp_path, 600, 150)
+    for tables in (
+        {"training": {"steps": 9}},
+        {"training": {"minutes": 1}, "model": {"options": {"padding": "valid"}}},
+        {"training": {"minutes": 1}, "model": {"name": "unetpp"}},
+    ):
+        recipe = planned(data, tables).recipe
+        assert "reduction" not in recipe.model.options and recipe.training.output_size == 256
+    asked = {"training": {"minutes": 1, "output_size": 192}, "model": {"options": {"width": 8, "reduction": 3}}}
+    recipe = planned(data, asked).recipe
+    assert (recipe.model.options["reduction"], recipe.training.output_size) == (3, 192)
+    told = dict(planned(data, {"training": {"minutes": 1}, "model": {"options": {"width": 8}}}).reasons)["width"]
+    assert told == "8: about 94 steps fit into 1 minutes here"
+
+
+def test_images_that_stand_upright_are_not_flipped(tmp_path: Path):
+    for number in range(6):
+        picture = np.random.default_rng(number).integers(90, 110, (96, 96)).astype(np.uint8)
+        picture[50:80, 10 + number : 40] = 200
+        save(tmp_path / "images" / f"case{number}_left.png", picture)
+        save(tmp_path / "masks" / f"case{number}_left.png", (picture == 200).astype(np.uint8))
+    found = planned(tmp_path)
+    assert (found.recipe.augmentation.flip, found.recipe.augmentation.rotation_degrees) == (False, 30)
+    assert found.recipe.prediction.flips is False
+    assert "images stand upright" in dict(found.reasons)["turns"]
+    asked = planned(tmp_path, {"augmentation": {"flip": True}, "training": {"steps": 9}})
+    assert asked.recipe.augmentation.flip and asked.recipe.augmentation.rotation_degrees == 30
 
 
 def test_rare_classes_are_looked_for(annotated: Annotated, tmp_path: Path):

@@ -80,8 +80,9 @@ class SlicedVolume:
         self._path, self._open = path, open_slice
         self.shape: tuple[int, ...] = (stack.slices, *first.shape)
         self.channels, self.dtype = first.channels, first.dtype
-        measured = stack.step is not None and first.spacing is not None
-        self.spacing: tuple[float, ...] | None = (stack.step, *first.spacing) if measured else None  # type: ignore
+        self.spacing: tuple[float, ...] | None = None
+        if stack.step is not None and first.spacing is not None:
+            self.spacing = (stack.step, *first.spacing)
         slice_bytes = int(np.prod(first.shape)) * self.channels * self.dtype.itemsize
         self._whole_slices = slice_bytes * _FEWEST_KEPT <= KEPT_BYTES
         status = path.stat()
