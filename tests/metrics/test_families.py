@@ -352,3 +352,28 @@ def test_one_seed_one_interval() -> None:
     first, again, other = (figure_of(values, groups, 0.5, seed=seed) for seed in (0, 0, 1))
     assert first == again
     assert first.low != other.low
+
+
+@pytest.mark.parametrize(("um", "unit"), [((5000.0, 1200.0, 1200.0), "mm"), ((0.5, 0.1, 0.1), "um"), (None, "px")])
+def test_surfaces_of_a_volume_are_measured_along_its_own_axes(um, unit: str):
+    """A slab shifted by two slices: every point of either surface is two slices off, or nearer round an edge."""
+    truth, answer = np.zeros((2, 14, 30, 30), np.uint8)
+    truth[3:7, 5:25, 5:25] = 1
+    answer[5:9, 5:25, 5:25] = 1
+    nothing = np.zeros(truth.shape, np.int32)
+    judge = family("boundary", ("background", "slab"))
+    judge.add(Judged(truth, answer, nothing, nothing, answer.astype(np.float32), um))
+    (scores,) = judge.of_images()
+    step = {"mm": 5.0, "um": 0.5, "px": 1.0}[unit]
+    assert scores[f"hd95_{unit}"] == pytest.approx(2 * step)
+    assert 0 < scores[f"assd_{unit}"] < 2 * step
+
+
+def test_dice_of_a_volume_is_that_of_all_its_voxels():
+    rng = np.random.default_rng(0)
+    truth, answer = rng.integers(0, 2, (2, 4, 9, 9)).astype(np.uint8)
+    nothing = np.zeros(truth.shape, np.int32)
+    judge = family("regions", ("background", "a"), [Region("all", (1,))])
+    judge.add(Judged(truth, answer, nothing, nothing, answer.astype(np.float32)))
+    both = 2 * (truth & answer).sum() / (truth.sum() + answer.sum())
+    assert judge.of_images()[0]["dice all"] == pytest.approx(both)

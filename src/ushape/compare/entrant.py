@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ushape.errors import RecipeError
-from ushape.models import MODELS
+from ushape.models import MODELS, axes_of
 from ushape.recipe import read, shipped_recipes
 from ushape.settings import nearest
 
@@ -122,6 +122,9 @@ def check_entrants(entrants: Sequence[Entrant]) -> None:
         raise RecipeError(
             "There is nothing to compare. Name at least one entrant, better two: --models unet,unet-same."
         )
+    of_volumes = [e.name for e in entrants if axes_of(str(e.tables.get("model", {}).get("name", ""))) != 2]
+    if of_volumes:
+        raise RecipeError(f"{', '.join(of_volumes)}: networks of volumes cannot be compared yet. Leave them out.")
     folders = [entrant.folder for entrant in entrants]
     twice = sorted({entrant.name for entrant in entrants if folders.count(entrant.folder) > 1})
     if twice:

@@ -21,7 +21,7 @@ STEEPEST = 0.5
 """Displacements change by about this many pixels per pixel at most: the image is stretched no more than twofold, and
 since it is below 1, nothing folds."""
 
-_SAMPLES = {2: 33, 3: 9}  # along each axis, by how many axes there are
+_SAMPLES = {2: 33, 3: 17}  # along each axis, by how many axes there are
 
 
 def displacement(vectors: Tensor, *sizes: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ushape.atomic import check_place
 from ushape.checkpoint import Trained
-from ushape.errors import OutputError
+from ushape.errors import OutputError, RecipeError
 from ushape.export.onnx import write_onnx
 from ushape.export.openvino import weights_beside, write_openvino
 from ushape.export.parity import Compared
@@ -45,7 +45,10 @@ def check_export(path: Path, format: FormatName, *, overwrite: bool) -> tuple[Pa
 def export(trained: Trained, path: Path, format: FormatName, *, overwrite: bool = False) -> Exported:
     """A network as a file that other programs run: (1, C, H, W) → (1, K, h, w) logits, H and W any legal sizes.
 
-    Raises OutputError, ExportError where the file would not compute what the network does, and MissingExtra.
+    Raises OutputError, ExportError where the file would not compute what the network does, MissingExtra; RecipeError
+    for a network of volumes.
     """
+    if trained.model.axes != 2:
+        raise RecipeError(f"{trained.recipe.model.name} is a network of volumes, which are not exported yet.")
     files = check_export(path, format, overwrite=overwrite)
     return Exported(files, _WRITERS[format][1](path, trained))

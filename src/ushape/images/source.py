@@ -188,7 +188,7 @@ def source_of(page: Page) -> ImageSource:
     def open_slice(number: int) -> Pixels:
         return image_format.open(page.path, first + number)
 
-    return ImageSource(found[page.index], SlicedVolume(page.path, open_slice, stack))
+    return ImageSource(found[page.index], SlicedVolume(page.path, open_slice, stack, page.index))
 
 
 def grid_of(path: Path) -> Grid | None:

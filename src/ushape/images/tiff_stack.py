@@ -42,10 +42,10 @@ def tiff_stack(path: Path) -> Stack:
 
 def _of_ome(xml: str, path: Path) -> tuple[dict[str, int], float | None]:
     try:
-        pixels = ElementTree.fromstring(xml).find("{*}Image/{*}Pixels")
-        assert pixels is not None
+        described = ElementTree.fromstring(xml).find("{*}Image/{*}Pixels")
+        pixels = ElementTree.Element("Pixels") if described is None else described
         sizes = {axis: int(pixels.get(f"Size{axis}", "1")) for axis in "CTZ"}
-    except (ElementTree.ParseError, AssertionError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError) as error:
         raise ImageError(f"{path} has OME metadata that we cannot read. Save it again, best as OME-TIFF.") from error
     samples = pixels.find("{*}Channel")
     if samples is not None and int(samples.get("SamplesPerPixel", "1")) == sizes["C"]:

@@ -32,7 +32,7 @@ ABOUT: dict[FamilyName, str] = {
     "objects": "objects matched one to one: F1, average precision, panoptic quality, AJI, SEG, DET",
     "regions": "Dice, HD, HD95 and ASSD of each region that is declared, as of an epicardium that holds the cavity",
     "partitions": "adapted Rand error, and variation of information in bits",
-    "boundary": "HD95 and ASSD in micrometres (in pixels where the file has no spacing), NSD within 2 px",
+    "boundary": "HD95 and ASSD in micrometres (volumes: mm; in pixels where there is no spacing), NSD within 2 px",
     "isbi2012": "the ISBI 2012 challenge's own: V_Rand, V_Info, warping, Rand and pixel error",
     "saliency": "maximum F, MAE, S-measure, weighted F of a foreground probability",
     "calibration": "how far probabilities hold: calibration error, Brier score, likelihood, expected Dice",
@@ -170,7 +170,8 @@ class Boundary:
 
     Where only one of truth and answer has the class, distances are undefined and NSD is 0; `one_sided` is 1 there, so
     that its mean says how often. The convention is that of `boundary.SurfaceDistances`. Distances are in micrometres
-    where the image knows its spacing (`hd95_um`), else in pixels (`hd95_px`), and each have a mean of their own.
+    where the image knows its spacing (`hd95_um`), else in pixels (`hd95_px`), and each have a mean of their own. Those
+    of a volume, whose surface is one in space, are in millimetres where its voxels are coarse (`hd95_mm`).
     """
 
     def __init__(self, class_names: Sequence[str]) -> None:
@@ -193,7 +194,7 @@ class Boundary:
 
     @staticmethod
     def _of_class(image: Judged, number: int) -> dict[str, float]:
-        spacing, unit = image.spacing or (1.0,) * image.truth.ndim, "um" if image.spacing else "px"
+        unit, spacing = image.lengths if image.truth.ndim == 3 else _of_image(image)
         distances = SurfaceDistances.of(image.truth == number, image.answer == number, spacing, ignored=image.ignored)
         hd95, assd = distances.hd95(), distances.assd()
         one_sided = math.isinf(hd95)
@@ -203,6 +204,10 @@ class Boundary:
             "nsd_2px": distances.nsd(_NSD_TOLERANCE_PX * math.sqrt(spacing[-2] * spacing[-1])),
             "one_sided": math.nan if math.isnan(hd95) else float(one_sided),
         }
+
+
+def _of_image(image: Judged) -> tuple[str, tuple[float, ...]]:
+    return ("um", image.spacing) if image.spacing else ("px", (1.0, 1.0))
 
 
 class Slices:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ushape.labels import IGNORED
 
+_COARSE_UM = 100  # a tenth of a millimetre
+
 
 @dataclass(frozen=True, eq=False)
 class Judged:
@@ -25,6 +27,18 @@ class Judged:
     objects: NDArray[np.integer]
     foreground: NDArray[np.floating]
     spacing: tuple[float, ...] | None = None
+
+    @property
+    def lengths(self) -> tuple[str, tuple[float, ...]]:
+        """The unit in which distances are told, and the length of a pixel in it along each axis.
+
+        "mm" where a pixel is a tenth of one or more, as in medical images, else "um"; "px" where it is not known.
+        """
+        if self.spacing is None:
+            return "px", (1.0,) * self.truth.ndim
+        if min(self.spacing) >= _COARSE_UM:
+            return "mm", tuple(length / 1000 for length in self.spacing)
+        return "um", self.spacing
 
     @property
     def ignored(self) -> NDArray[np.bool_] | None:

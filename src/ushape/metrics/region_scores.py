@@ -14,8 +14,6 @@ from ushape.metrics.boundary import SurfaceDistances
 from ushape.metrics.judged import Judged
 from ushape.regions import Region
 
-_COARSE_UM = 100  # a tenth of a millimetre: from here on, lengths are told in millimetres
-
 
 class RegionScores:
     """Of each image Dice and distances, of the folder Dice of all pixels.
@@ -55,10 +53,7 @@ class RegionScores:
 
 def _region_distances(image: Judged, truth: NDArray[np.bool_], answer: NDArray[np.bool_]) -> dict[str, float]:
     """HD, HD95 and ASSD by the names of their unit, NaN without two surfaces."""
-    unit, per_unit = ("px", 1.0) if image.spacing is None else ("um", 1.0)
-    if image.spacing is not None and min(image.spacing) >= _COARSE_UM:
-        unit, per_unit = "mm", 1000.0
-    spacing = [length / per_unit for length in image.spacing or (1.0,) * image.truth.ndim]
+    unit, spacing = image.lengths
     distances = SurfaceDistances.of(truth, answer, spacing, ignored=image.ignored)
     figures = {"hd": distances.hd(), "hd95": distances.hd95(), "assd": distances.assd()}
     one_sided = math.isinf(figures["hd"])

@@ -97,6 +97,9 @@ def _settled(
     best: Trained, truths: Sequence[Truth], steps: int, tries_flips: bool | None
 ) -> tuple[FlipsChosen | None, Calibrated | None]:
     wanted, training = best.recipe.prediction.flips, best.recipe.training
+    *_, rows, columns = best.model.footprints
+    if wanted == "auto" and rows != columns:  # quarter turns exchange them
+        wanted = False
     if wanted != "auto":
         return None, _tried(best, truths, flips=wanted).sample.fitted()
     measure = "Dice" if best.object_rule is None else "average precision of objects"

@@ -56,8 +56,8 @@ class Machine:
     def validation_seconds(self, recipe: Recipe, step_seconds: float) -> float:
         """Of a look at the images held back: the way there is a third of a step's way there and back."""
         seen = self.pixels * (recipe.data.validation_fraction or WATCHED)
-        sides = recipe.training.output_sizes(axes_of(recipe.model.name))
-        return step_seconds / 3 * seen / (recipe.training.batch * math.prod(sides))
+        patch = math.prod(recipe.training.output_sizes(axes_of(recipe.model.name)))
+        return step_seconds / 3 * seen / (recipe.training.batch * patch)
 
     def bytes(self, recipe: Recipe) -> int:
         """That a training takes of one process, at its largest stage."""
@@ -83,7 +83,8 @@ def fitted(of_sizes: Sequence[Recipe], machine: Machine) -> tuple[Recipe, list[t
     else:
         name = of_sizes[0].model.name
         taken = [r for r in fitting if r.model.options["width"] <= _UNMEASURED_WIDTHS[name]][-1]
-        reason = f"fewer channels than the published {_published_width(name)}, for speed, as steps are the budget"
+        published = _published_width(name)
+        reason = f"fewer channels than the published {published}: four times as fast, and steps are the budget"
     reasons = [("width", f"{taken.model.options['width']}: {reason}")]
     if taken.training.output_size < of_sizes[-1].training.output_size:
         reasons.append(("patch", f"{taken.training.output_size} px: {_SMALL}"))
