@@ -49,6 +49,7 @@ LATE_IMPORTS_OF = (
     "pydicom",
     "SimpleITK",
     "zarr",
+    "distributed",
 )  # optional: where it is absent, a message says what to install
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "core", "manager"}
 

@@ -8,6 +8,7 @@
     ├── CheckpointError   a file that is no checkpoint of ours, is cut short, or does not fit
     ├── OutputError       a place that cannot be written, or holds results we will not overwrite
     ├── TrainingError     a training that cannot go on
+    ├── ClusterError      workers on other machines that cannot be reached, or cannot do the work
     ├── ExportError       a network that another library computes differently
     └── MissingExtra      an optional package that is not installed
 
@@ -47,6 +48,10 @@ class OutputError(UshapeError, OSError):
 
 class TrainingError(UshapeError, RuntimeError):
     """A training that cannot continue, with the last good weights kept."""
+
+
+class ClusterError(UshapeError, RuntimeError):
+    """Workers that cannot be reached, or cannot do what they are asked to; what is done is kept."""
 
 
 class ExportError(UshapeError, ValueError):

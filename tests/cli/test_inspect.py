@@ -83,7 +83,7 @@ def test_tiles_tell_how_a_large_image_is_divided_and_what_it_costs(ushape):
     small = ("--width", "4", "--depth", "2")
     shown = ushape("inspect", "unet", *small, "--tiles", "5000x7000").stdout
     assert "5,000 x 7,000 px, 35.0 megapixels" in shown
-    assert "1 band of 5,000 x 7,000 px, row by row, 32 rows at a time" in shown
+    assert "2 blocks of 4,096 x 7,000 px, row by row, 32 rows at a time" in shown
     assert "1.00 times those of one pass" in shown and "MiB beside weights" in shown and "s here" in shown
     cut = json.loads(ushape("inspect", "unet", *small, "--tiles", "9000", "--memory", "8MiB", "--json").stdout)
     assert cut["image"] == [9000, 9000] and cut["parts"] > 1 and cut["by_rows"] and 1 < cut["waste"] < 1.5

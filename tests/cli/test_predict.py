@@ -19,7 +19,7 @@ from ushape.predict import tiled
 def test_masks_have_the_values_and_names_that_the_user_knows(ushape, run, cells, tmp_path):
     result = ushape("predict", run, cells / "images", "--out", tmp_path / "masks")
     assert result.exit_code == 0
-    assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == [f"cells_{n:03d}.png" for n in range(6)]
+    assert sorted(p.name for p in (tmp_path / "masks").glob("[!.]*")) == [f"cells_{n:03d}.png" for n in range(6)]
     mask = read_mask(tmp_path / "masks" / "cells_003.png")
     assert mask.shape == (96, 96)
     assert set(np.unique(mask)) <= {0, 255}
@@ -145,8 +145,8 @@ def test_a_proof_does_not_mix_with_json(ushape, run, cells, tmp_path):
 def test_objects_are_numbered_in_tiffs(ushape, run_of_objects, numbered, tmp_path):
     result = ushape("predict", run_of_objects, numbered / "images" / "cells_00[01].png", "--out", tmp_path)
     assert result.exit_code == 0, result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells_000.tif", "cells_001.tif"]
-    for path in tmp_path.iterdir():
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["cells_000.tif", "cells_001.tif"]
+    for path in tmp_path.glob("[!.]*"):
         numbers = read_mask(path)
         assert numbers.dtype == np.uint16
         assert np.unique(numbers).tolist() == list(range(int(numbers.max()) + 1))
@@ -158,7 +158,7 @@ def test_other_formats_stand_beside_the_masks(ushape, run_of_objects, numbered, 
     result = ushape("predict", run_of_objects, images, "--out", tmp_path, *words)
     assert result.exit_code == 0, result.stderr
     own = [f"cells_00{n}{end}" for n in range(2) for end in (".geojson", ".tif", "_rois.zip")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [*own, "coco.json", "ctc", "isbi2012.tif"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == [*own, "coco.json", "ctc", "isbi2012.tif"]
     assert sorted(path.name for path in (tmp_path / "ctc").iterdir()) == ["mask000.tif", "mask001.tif"]
     numbers = read_mask(tmp_path / "cells_001.tif")
     assert (read_mask(tmp_path / "ctc" / "mask001.tif") == numbers).all()

@@ -20,11 +20,18 @@ def test_operations_are_those_that_the_anatomy_counts(name: str):
 @pytest.mark.parametrize("memory", [100 << 20, 2 << 30])
 def test_bands_compute_next_to_nothing_twice(memory: int):
     model = build("unet", classes=2, width=32)
-    foreseen = outlook(model, (8192, 8192), Strategy(model, memory))
+    foreseen = outlook(model, (4096, 8192), Strategy(model, memory))
     assert foreseen.by_rows and foreseen.rows == 32 and foreseen.bytes <= memory
     assert (foreseen.parts > 1) == (memory < 1 << 30)
     assert 1 <= foreseen.waste < 1.15
     assert (foreseen.waste == 1) == (foreseen.parts == 1)
+
+
+def test_blocks_above_one_another_compute_their_margins_twice():
+    model = build("unet", classes=2, width=32)
+    foreseen = outlook(model, (8192, 1000), Strategy(model, 1 << 30))
+    assert foreseen.by_rows and (foreseen.parts, foreseen.part_shape) == (2, (4096, 1000))
+    assert 1.004 < foreseen.waste < 1.02
 
 
 def test_the_waste_of_tiles_is_counted_tile_by_tile():

@@ -16,7 +16,7 @@ from ushape.labels import Labels
 from ushape.predict import picture
 from ushape.predict.overlay import overlay
 from ushape.predict.picture import Picture
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 
 TWO = Labels(("background", "cell"), (0, 255))
 THREE = Labels(("background", "axon", "myelin"), (0, 255, 128))

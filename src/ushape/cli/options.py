@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ushape.predict.formats import ABOUT
 from ushape.train.session import DEFAULT_MINUTES
 
 
@@ -104,5 +105,30 @@ DataOrImages = Annotated[
     list[Path],
     typer.Argument(metavar="DATA_OR_IMAGES...", help="A folder of images and masks; or images alone, such as series."),
 ]
+Images = Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Folders, files, stacks, or patterns.")]
+Masks = Annotated[Path | None, typer.Option("--out", metavar="MASKS", help="Folder for the masks.")]
+Probability = Annotated[bool, typer.Option("--probability", help="Also the probability of each class, as TIFF.")]
+Uncertainty = Annotated[bool, typer.Option("--uncertainty", help="Also where not to trust the mask, 0 to 1, as TIFF.")]
+Overlay = Annotated[bool, typer.Option("--overlay", help="Also a PNG of each mask over its image.")]
+OtherFormats = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAMES", help=f"Also what others read: {', '.join(ABOUT)}; several with commas."),
+]
+MaskFormat = Annotated[
+    str, typer.Option(metavar="KIND", help="Files of masks: auto (by the image), tiff, ome-tiff or ome-zarr.")
+]
+WhereTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--where", metavar="MASKS", help="Only where these masks, of any lower resolution, are not 0; a file or folder."
+    ),
+]
+Preview = Annotated[
+    bool, typer.Option("--preview", help="First a rough answer for each large image, from a smaller copy of it.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what an interrupted prediction left.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes of this machine that share the work.")]
+Dask = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers share the work.")]
+Prove = Annotated[bool, typer.Option("--prove", help="Show that the tile size does not change the answer.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on the standard output, for programs.")]

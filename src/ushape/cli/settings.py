@@ -12,6 +12,7 @@ from ushape import recipe
 from ushape.cardiac.frames import Voxel
 from ushape.checkpoint import ENSEMBLE, is_checkpoint
 from ushape.cli.options import EngineChoice, PiecesInChoice, PrecisionChoice
+from ushape.cli.text import say
 from ushape.device import choose_device, faster_precision
 from ushape.errors import OutputError, RecipeError
 from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, load
@@ -125,6 +126,7 @@ def predictor_from(
     regions: Sequence[str] | None = None,
     one_piece: str | None = None,
     pieces_in: PiecesInChoice = PiecesInChoice.slices,
+    by_rows: bool = True,
 ) -> Predictor:
     """A trained network, set as the flags say; fast is bfloat16 only where this machine computes that faster."""
     whole = None if one_piece is None else [name.strip() for name in one_piece.split(",") if name.strip()]
@@ -137,11 +139,22 @@ def predictor_from(
         precision="float32" if precision is PrecisionChoice.exact else faster_precision(choose_device(device)),
         memory_bytes=bytes_of(memory) if memory else DEFAULT_MEMORY_BYTES,
         keep_px=tile,
+        by_rows=by_rows,
         engine=engine.value if engine else "torch",
         regions=declared_in(regions or ()),
         one_piece=[] if whole == ["none"] else whole,
         pieces_in=pieces_in.value,
     )
+
+
+def predictor_told(run: Path, *, precision: PrecisionChoice, **flags: Any) -> Predictor:
+    """The same, with a line for what was chosen."""
+    predictor = predictor_from(run, precision=precision, **flags)
+    if predictor.choice:
+        say(f"engine {predictor.choice.in_words()}", err=True)
+    if precision is PrecisionChoice.fast and predictor.precision == "float32":
+        say("precision float32: bfloat16 is not faster on this machine", err=True)
+    return predictor
 
 
 def is_run(path: Path) -> bool:

@@ -182,7 +182,7 @@ def say_anatomy(anatomy: Anatomy) -> None:
 
 def say_outlook(outlook: Outlook, shape: tuple[int, int], seconds: float) -> None:
     """How an image is divided for prediction, and what that costs."""
-    parts = f"{outlook.parts:,} {'band' if outlook.by_rows else 'tile'}{'' if outlook.parts == 1 else 's'}"
+    parts = f"{outlook.parts:,} {'block' if outlook.by_rows else 'tile'}{'' if outlook.parts == 1 else 's'}"
     size = f"{outlook.part_shape[0]:,} x {outlook.part_shape[1]:,} px"
     how = f", row by row, {outlook.rows} rows at a time" if outlook.by_rows else ""
     billions = f"{outlook.multiply_adds / 1e9:,.0f} billion multiply-adds"

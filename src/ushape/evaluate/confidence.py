@@ -18,7 +18,7 @@ from ushape.metrics.families import Measures
 from ushape.metrics.pixels import ScoreHistogram
 from ushape.metrics.table import Row, Table
 from ushape.metrics.trust import ExpectedDice
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 
 
 @dataclass(frozen=True)

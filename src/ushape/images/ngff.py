@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,12 +31,16 @@ _MICROMETRES = {
 
 @dataclass(frozen=True)
 class Multiscale:
-    """One image: the path of its finest level in the store, its axes, and that level's scale along each, in `units`."""
+    """One image: the path of its finest level in the store, its axes, and that level's scale along each, in `units`.
+
+    smaller: the paths of its smaller copies, the finer ones first.
+    """
 
     level: str
     axes: str
     scale: tuple[float, ...]
     units: tuple[str | None, ...]
+    smaller: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def spacing(self) -> tuple[float, float] | None:
@@ -57,7 +61,7 @@ def multiscale_of(attributes: Mapping[str, Any], path: Path) -> Multiscale:
         image = described["multiscales"][0]
         dataset = image["datasets"][0]
         listed = [(str(axis["name"]), axis.get("type"), axis.get("unit")) for axis in image["axes"]]
-        level = str(dataset["path"])
+        level, *smaller = (str(each["path"]) for each in image["datasets"])
         own, common = (_scale(each.get("coordinateTransformations", ()), len(listed)) for each in (dataset, image))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ImageError(
@@ -71,6 +75,7 @@ def multiscale_of(attributes: Mapping[str, Any], path: Path) -> Multiscale:
         "".join(name for name, _, _ in listed),
         tuple(a * b for a, b in zip(own, common, strict=True)),
         tuple(unit for _, _, unit in listed),
+        tuple(smaller),
     )
 
 

@@ -43,11 +43,14 @@ _DAMAGE = (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, A
 
 
 class ZarrImage:
-    """One (y, x) plane, or (y, x, c), whose metadata is read at once; chunks are read for each window."""
+    """One (y, x) plane, or (y, x, c), whose metadata is read at once; chunks are read for each window.
 
-    def __init__(self, path: Path, index: int) -> None:
+    level: 0 is the finest, 1 its first smaller copy, and so on.
+    """
+
+    def __init__(self, path: Path, index: int, level: int = 0) -> None:
         self._path = path
-        self._array, multiscale = _opened(path)
+        self._array, multiscale = _opened(path, level)
         self._axes = multiscale.axes
         sizes = dict(zip(self._axes, self._array.shape, strict=True))
         self.shape: tuple[int, int] = (sizes["y"], sizes["x"])
@@ -94,6 +97,11 @@ def zarr_pages(path: Path) -> int:
     return math.prod(n for axis, n in zip(multiscale.axes, array.shape, strict=True) if axis in "tz")
 
 
+def zarr_levels(path: Path) -> int:
+    """How many there are of the image: itself and its smaller copies."""
+    return 1 + len(_opened(path)[1].smaller)
+
+
 def zarr_header(path: Path) -> tuple[Multiscale, tuple[int, ...], Literal[2, 3]]:
     """What the store says of its image, the image's size along each axis, and the version of Zarr."""
     array, multiscale = _opened(path)
@@ -119,19 +127,18 @@ def zarr_library() -> Any:  # Any: Zarr's own module, known only where it is ins
     return zarr
 
 
-def _opened(path: Path) -> tuple[zarr.Array[Any], Multiscale]:
-    """The array of the finest level, of which nothing is decoded yet, and what is said of it."""
+def _opened(path: Path, level: int = 0) -> tuple[zarr.Array[Any], Multiscale]:
+    """The array of a level, the finest first, of which nothing is decoded yet, and what is said of the image."""
     library = zarr_library()
     try:
         node = library.open(store=path, mode="r")
         if isinstance(node, library.Group):
             node = _only_series(node, path)
             multiscale = multiscale_of(dict(node.attrs), path)
-            array = node[multiscale.level]
+            name = (multiscale.level, *multiscale.smaller)[level]
+            array = node[name]
             if not isinstance(array, library.Array):
-                raise ImageError(
-                    f"{path}: its finest level, {multiscale.level!r}, is a group, no array. Export it again."
-                )
+                raise ImageError(f"{path}: its level {name!r} is a group, no array. Export it again.")
         else:
             array, multiscale = node, _bare(node, path)
         described = array.metadata.to_dict()

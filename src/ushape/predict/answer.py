@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from ushape.images.source import ImageSource
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.damage import Readable
-from ushape.predict.tiled import Predicted, Predictor
+from ushape.predict.predicted import Predicted
+from ushape.predict.tiled import Predictor
+from ushape.predict.where import Where
 
 
 class Answer(Protocol):
@@ -28,18 +31,22 @@ class Answer(Protocol):
 class Computed:
     """The answer of a predictor, computed as it is asked for."""
 
-    def __init__(self, predictor: Predictor, source: ImageSource) -> None:
-        self._predictor, self.readable = predictor, readable_by(predictor, source)
+    def __init__(self, predictor: Predictor, source: ImageSource, where: Where | None = None) -> None:
+        self._predictor, self.readable = predictor, readable_by(predictor, source, where)
         self.expected = ExpectedDice.none(predictor.trained.labels.classes)
 
     def parts(self, *, pixels: bool = False) -> Iterator[Predicted]:
-        """All of it; pixels are always there."""
-        for part in self._predictor.tiles(self.readable.source):
-            tile = self.readable.cleared(part)
+        """All of it; pixels are there where anything is computed, and elsewhere if they count."""
+        readable = self.readable
+        computed = self._predictor.parts(readable.source, readable.where)
+        for part in self._predictor.mended(map(readable.cleared, computed), readable.source.shape):
+            tile = readable.cleared(part)
+            if pixels and readable.where and not readable.where.any(tile.window):
+                tile = replace(tile, pixels=readable.source.read(tile.window))
             self.expected += ExpectedDice.of(tile.classes, tile.probability)
             yield tile
 
 
-def readable_by(predictor: Predictor, source: ImageSource) -> Readable:
-    """An image whose damage reaches as far as this network looks."""
-    return Readable(source, [footprint.margin for footprint in predictor.footprints])
+def readable_by(predictor: Predictor, source: ImageSource, where: Where | None = None) -> Readable:
+    """An image whose damage reaches as far as this network looks; where: what of it is to be predicted."""
+    return Readable(source, [footprint.margin for footprint in predictor.footprints], where)

@@ -18,8 +18,9 @@ from ushape.predict.bands import Band, Bands
 CHUNK_ROWS = 512
 """Bands are kept on the disk so many rows at a time, while a block is under way; blocks begin with a chunk."""
 
-_LEAST_ROWS = 4096  # of a block in bands, which computes its margin above and below anew: 4.5 % of a U-Net's
-_LEAST_MARGINS = 40  # as many rows as that times the margin: about 5 % are computed twice
+_LEAST_ROWS = 4096  # of a block in bands, which computes its margin above and below anew: 1.5 % more of a U-Net, 4.5 %
+# where it is padded (docs/results.md)
+_LEAST_MARGINS = 40  # and as many rows as that times the margin, so that no network computes much more twice
 _LEAST_SIDE = 1024  # of a block of tiles, so that small ones do not each become a task
 
 

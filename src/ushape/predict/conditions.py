@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ushape import __version__
 from ushape.checkpoint import Trained
 from ushape.predict.tiled import Predictor
 
@@ -36,7 +36,7 @@ def conditions_of(predictor: Predictor, **wanted: object) -> dict[str, Any]:
         "one_piece": [region.name for region in predictor.one_piece],
         "pieces_in": predictor.pieces_in,
         **wanted,
-        "ushape": __version__,
+        "ushape": version("ushape"),
         "torch": torch.__version__,
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))
@@ -54,6 +54,11 @@ def digest_of(*networks: Trained) -> str:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def digest_of_files(place: Path) -> str:
+    """16 hexadecimal digits of the names, sizes and times of a file, or of those in a folder."""
+    return hashlib.blake2b(json.dumps(fingerprint(place)).encode(), digest_size=8).hexdigest()
 
 
 def differences(before: Conditions, now: Conditions) -> Iterator[str]:

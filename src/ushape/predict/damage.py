@@ -18,20 +18,22 @@ from numpy.typing import ArrayLike, NDArray
 from ushape.geometry.tiles import Window
 from ushape.images.damage import DamagedPiece
 from ushape.images.source import ImageSource
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
+from ushape.predict.where import Where
 
 Value = TypeVar("Value", bound=np.generic)
 
 
 class Readable:
     """`source` reads 0 where the image is damaged. margin: how far, along each axis, the network looks around.
+    where: of what is to be predicted, if that is not all: outside it is background for certain.
 
     Not known is every pixel whose answer may depend on one that is damaged. That does not depend on the tiles: each
     reads all that its answer depends on, and so comes upon the damage itself.
     """
 
-    def __init__(self, source: ImageSource, margin: Sequence[int]) -> None:
-        self._pixels, self._margin = _PatchedPixels(source), margin
+    def __init__(self, source: ImageSource, margin: Sequence[int], where: Where | None = None) -> None:
+        self._pixels, self._margin, self.where = _PatchedPixels(source), margin, where
         self.source = ImageSource(source.page, self._pixels)
 
     @property
@@ -61,13 +63,17 @@ class Readable:
         return unknown
 
     def cleared(self, tile: Predicted) -> Predicted:
-        """The tile, for certain background where nothing is known."""
-        unknown = self.unknown(tile.window)
-        if unknown is None:
+        """The tile, for certain background where nothing is known, or nothing to be predicted."""
+        unknown, outside = self.unknown(tile.window), self.where.outside(tile.window) if self.where else None
+        if unknown is None and outside is None:
             return tile
+        background = np.zeros(tile.window.shape, dtype=np.bool_)
+        for pixels in (unknown, outside):
+            if pixels is not None:
+                background |= pixels
         probability, classes = tile.probability.copy(), tile.classes.copy()
-        probability[:, unknown], classes[unknown] = 0, 0
-        probability[0][unknown] = 1
+        probability[:, background], classes[background] = 0, 0
+        probability[0][background] = 1
         return replace(tile, probability=probability, classes=classes)
 
     def marked(self, window: Window, values: NDArray[Value], value: ArrayLike) -> NDArray[Value]:

@@ -24,7 +24,7 @@ from ushape.interchange.shapes import Shapes
 from ushape.interchange.subpixel import SmoothPolygon, margin_of, smooth_polygons
 from ushape.interchange.sunnybrook import SIDES, Side, SunnybrookFolder, sunnybrook_folder
 from ushape.labels import Labels
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 from ushape.regions import Region
 from ushape.settings import chosen, require_known
 
@@ -103,13 +103,13 @@ class Formats:
         self._rois: RoiZip | None = None
         self._contours: ContourFile | None = None
         self._sunnybrook: SunnybrookFolder | None = None
-        self._of_file = ExitStack()
+        self._of_file, self._folder = ExitStack(), out
 
     def paths(self, file: Sequence[Page]) -> list[Path]:
         """The files made of one image or stack alone."""
-        outlines = [self._geojson(page) for page in file] if "geojson" in self.names else []
+        outlines = [self._out / self._geojson(page) for page in file] if "geojson" in self.names else []
         of_file = {"rois": self._zip, "contours": self._contour_file, "sunnybrook": self._contour_folder}
-        return outlines + [place(file) for name, place in of_file.items() if name in self.names]
+        return outlines + [self._out / name_of(file) for name, name_of in of_file.items() if name in self.names]
 
     def collected(self, shape: tuple[int, int]) -> Collected | None:
         """What is to be added of an image of (height, width) pixels; None where no format is wanted."""
@@ -130,17 +130,18 @@ class Formats:
             yield
 
     @contextmanager
-    def of(self, file: Sequence[Page]) -> Iterator[None]:
-        """The files of one image or stack alone, complete on a clean end or absent."""
+    def of(self, file: Sequence[Page], folder: Path) -> Iterator[None]:
+        """The files of one image or stack alone, in this folder, complete on a clean end or absent."""
+        self._folder = folder
         with ExitStack() as self._of_file:
             if "rois" in self.names:
-                zipped = roi_zip(self._zip(file), self._labels, overwrite=self._overwrite)
+                zipped = roi_zip(folder / self._zip(file), self._labels, overwrite=self._overwrite)
                 self._rois = self._of_file.enter_context(zipped)
             if "contours" in self.names:
-                drawn = contour_file(self._contour_file(file), file[0].path.name, overwrite=self._overwrite)
+                drawn = contour_file(folder / self._contour_file(file), file[0].path.name, overwrite=self._overwrite)
                 self._contours = self._of_file.enter_context(drawn)
             if "sunnybrook" in self.names:
-                self._sunnybrook = self._of_file.enter_context(sunnybrook_folder(self._contour_folder(file)))
+                self._sunnybrook = self._of_file.enter_context(sunnybrook_folder(folder / self._contour_folder(file)))
             yield
 
     def add(self, page: Page, answer: Collected) -> None:
@@ -148,7 +149,7 @@ class Formats:
         name = page.path.name if page.name == stem_of(page.path) else page.name
         shapes = Shapes(name, answer.objects, answer.classes)
         if "geojson" in self.names:
-            outlines = self._of_file.enter_context(replacing(self._geojson(page)))
+            outlines = self._of_file.enter_context(replacing(self._folder / self._geojson(page)))
             outlines.write_bytes(feature_collection(shapes, self._labels).encode())
         if self._rois is not None:
             self._rois.add(shapes)
@@ -172,17 +173,17 @@ class Formats:
                 if side := _side(name):
                     self._sunnybrook.add(page, side, of_region)
 
-    def _geojson(self, page: Page) -> Path:
-        return self._out / f"{page.name}.geojson"
+    def _geojson(self, page: Page) -> str:
+        return f"{page.name}.geojson"
 
-    def _zip(self, file: Sequence[Page]) -> Path:
-        return self._out / f"{stem_of(file[0].path)}_rois.zip"
+    def _zip(self, file: Sequence[Page]) -> str:
+        return f"{stem_of(file[0].path)}_rois.zip"
 
-    def _contour_file(self, file: Sequence[Page]) -> Path:
-        return self._out / f"{stem_of(file[0].path)}_contours.json"
+    def _contour_file(self, file: Sequence[Page]) -> str:
+        return f"{stem_of(file[0].path)}_contours.json"
 
-    def _contour_folder(self, file: Sequence[Page]) -> Path:
-        return self._out / f"{stem_of(file[0].path)}_contours"
+    def _contour_folder(self, file: Sequence[Page]) -> str:
+        return f"{stem_of(file[0].path)}_contours"
 
 
 def formats_named(text: str) -> tuple[FormatName, ...]:

@@ -88,13 +88,14 @@ class Ledger:
             self._unfinished.rmdir()
 
     def place_of(self, page: Page) -> Path:
-        """Where the answer for a page is kept while it is made; its folder is there."""
-        folder = self._unfinished / stem_of(page.path)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise output_error(folder, error) from error
-        return folder / str(page.index)
+        """Where the answer for a page is kept while it is made; the folder above is there."""
+        return self._made(self._unfinished / stem_of(page.path)) / str(page.index)
+
+    def files_of(self, image: Path) -> Path:
+        """A folder, with nothing in it, for an image's files until all are complete."""
+        folder = self._unfinished / stem_of(image) / "files"
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+        return self._made(folder)
 
     def require_nothing_begun(self, images: Sequence[Path]) -> None:
         """OutputError where a prediction of one of these images was begun here, and is neither gone on with nor
@@ -106,6 +107,14 @@ class Ledger:
                 f"{self.out} holds what was predicted so far of {listed(begun, most=_LISTED)}. Go on with --resume, "
                 "or begin anew with --overwrite."
             )
+
+    @staticmethod
+    def _made(folder: Path) -> Path:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(folder, error) from error
+        return folder
 
     @property
     def _unfinished(self) -> Path:
@@ -138,7 +147,8 @@ class Ledger:
         for line in lines:
             try:
                 values = json.loads(line)
-                entries[values.pop("stem")] = Entry(**values)
+                stem = str(values.pop("stem"))
+                entries[stem] = Entry(**values)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # cut short: what it told of is done again
         return entries

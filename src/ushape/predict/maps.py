@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ushape.labels import Labels
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 
 
 @dataclass(frozen=True)

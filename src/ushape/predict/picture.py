@@ -10,7 +10,7 @@ from ushape.geometry.tiles import Window
 from ushape.images.source import ImageSource
 from ushape.labels import Labels
 from ushape.predict.overlay import overlay
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 
 LARGEST_SIDE = 4096
 """Of a picture, in pixels: beyond, it shows every second, third, … pixel of the image."""

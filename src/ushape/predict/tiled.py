@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import replace
+from functools import partial, reduce
 from pathlib import Path
 from typing import Literal, Self
 
@@ -34,10 +34,13 @@ from ushape.predict.bands import Band
 from ushape.predict.blocks import Blocks
 from ushape.predict.flips import mean_over_flips
 from ushape.predict.objects import find_objects
+from ushape.predict.one_colour import MOST_KEPT, OneColour
 from ushape.predict.pieces import in_one_piece, require_nested
+from ushape.predict.predicted import Predicted, background, no_pixels
 from ushape.predict.row_pass import Answer, Part, pass_band
 from ushape.predict.row_stream import RowStream
 from ushape.predict.strategy import Strategy
+from ushape.predict.where import Where
 from ushape.recipe import merged
 from ushape.regions import Declared, Region
 from ushape.settings import require_known
@@ -50,22 +53,6 @@ _ROWS_AT_A_TIME = 512
 _MEASURED_SIDE = 512  # of the tile by which engines are compared
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """One part of the answer: (K, h, w) float32 probabilities and (h, w) class numbers for a window of the image.
-
-    pixels: the window's (h, w, C) own, as they are in the file. done, total: tiles, or rows, as `unit` says.
-    """
-
-    window: Window
-    pixels: NDArray[np.generic]
-    probability: NDArray[np.float32]
-    classes: NDArray[np.uint8]
-    done: int
-    total: int
-    unit: str = "tiles"
-
-
 class Predictor:
     """A trained network, or several as one, that segments images of any size.
 
@@ -74,6 +61,7 @@ class Predictor:
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, and how large tiles.
     keep_px: in tiles, whose kept part has this side.
+    by_rows: whether a large image may pass row by row; else it is cut into tiles.
     engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
         Left out, PyTorch computes each as it stands at that moment: its weights may change in between. Only PyTorch
         goes row by row.
@@ -96,6 +84,7 @@ class Predictor:
         precision: Precision = "float32",
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         keep_px: int | None = None,
+        by_rows: bool = True,
         engine: EngineName | Literal["auto"] | None = None,
         regions: Declared | None = None,
         one_piece: Sequence[str] | None = None,
@@ -106,6 +95,7 @@ class Predictor:
         if regions:
             self.trained = replace(self.trained, recipe=merged(self.trained.recipe, {"regions": regions}))
         self.precision, self.memory_bytes, self.keep_px = precision, memory_bytes, keep_px
+        self.by_rows = by_rows
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
         self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
         self.pieces_in = pieces_in
@@ -116,6 +106,7 @@ class Predictor:
             self.choice = fastest(self.trained.model, side, precision)  # the others are of its kind
             engine = self.choice.engine.name
         self.engines = [self._engine(engine, member.model) for member in self.members]
+        self._one_colour = OneColour(MOST_KEPT if engine else 0)  # else weights may change
         self._strategy = self._strategy_for(keep_px)
 
     def with_keep(self, keep_px: int | None) -> Self:
@@ -143,43 +134,52 @@ class Predictor:
         """The answer for an image, in parts whose windows partition it: block after block in reading order, of each
         its tiles, or rows from the top down.
         """
-        return self.mended(self._parts(source), source.shape)
+        return self.mended(self.parts(source), source.shape)
 
-    def block(self, source: ImageSource, blocks: Blocks, number: int) -> Iterator[Part]:
-        """The answer for one block, in parts; regions keep all their pieces."""
+    def block(self, source: ImageSource, blocks: Blocks, number: int, where: Where | None = None) -> Iterator[Part]:
+        """The answer for one block, in parts; regions keep all their pieces.
+
+        Tiles outside `where` are not computed: they are background, and their pixels 0. Only an image in tiles can be
+        predicted so.
+        """
         with keeping_freed_memory():
-            yield from (
-                self._by_tiles(source, blocks, number)
-                if blocks.bands is None
-                else self._by_rows(source, blocks.band(number), blocks.bands.rows)
-            )
+            if blocks.bands is None:
+                yield from self._by_tiles(source, blocks, number, where)
+            else:
+                assert where is None, "rows of an image are computed from its first column to its last"
+                yield from self._by_rows(source, blocks.band(number), blocks.bands.rows)
 
     def mended(self, parts: Iterable[Predicted], shape: tuple[int, int]) -> Iterator[Predicted]:
         """All parts of an image's answer, their regions in one piece where that is asked for."""
         if not self.one_piece:
             yield from parts
             return
-        classes, every = np.empty(shape, dtype=np.uint8), list(parts)
-        for tile in every:
-            classes[tile.window.slices] = tile.classes
-        whole = in_one_piece(classes, self.one_piece)
+        every = list(parts)
+        whole = in_one_piece(_class_map(every, shape), self.one_piece)
         yield from (replace(tile, classes=whole[tile.window.slices]) for tile in every)
 
-    def _parts(self, source: ImageSource) -> Iterator[Predicted]:
+    def parts(self, source: ImageSource, where: Where | None = None) -> Iterator[Predicted]:
+        """All blocks, one after another, as `block` gives them."""
         blocks, done = self.blocks(source.shape), 0
         with keeping_freed_memory():
             for number in range(len(blocks)):
-                for window, pixels, probability in self.block(source, blocks, number):
+                for window, pixels, probability in self.block(source, blocks, number, where):
                     done += blocks.progress(window)
                     classes = self.trained.labels.decide(probability)
                     yield Predicted(window, pixels, probability, classes, done, blocks.total, blocks.unit)
 
-    def _by_tiles(self, source: ImageSource, blocks: Blocks, number: int) -> Iterator[Part]:
+    def _by_tiles(self, source: ImageSource, blocks: Blocks, number: int, where: Where | None) -> Iterator[Part]:
         name = str(source.page)
         for tile in blocks.tiles(number):
+            if where and not where.any(tile.keep):
+                yield tile.keep, no_pixels(source, tile.keep), background(self.trained.labels.classes, tile.keep)
+                continue
             pixels = read_mirrored(source, tile.read)
-            logits = (self._logits(member, pixels, name) for member in range(len(self.members)))
-            yield tile.keep, pixels[tile.kept_of_read], self._probability(logits)[:, *tile.kept_of_output]
+            probability = self._one_colour.answer(pixels, partial(self._of_tile, pixels, name))
+            yield tile.keep, pixels[tile.kept_of_read], probability[:, *tile.kept_of_output]
+
+    def _of_tile(self, pixels: NDArray[np.generic], name: str) -> NDArray[np.float32]:
+        return self._probability(self._logits(member, pixels, name) for member in range(len(self.members)))
 
     def _by_rows(self, source: ImageSource, band: Band, rows: int) -> Iterator[Part]:
         return pass_band(source, band, self.footprints[0], rows, self._next_rows(band, str(source.page)))
@@ -207,7 +207,10 @@ class Predictor:
         RecipeError where its tiles would not fit in memory.
         """
         height, width = source.shape
-        self._require_memory(source)
+        try:
+            self._strategy.keep(source.shape)
+        except RecipeError as error:
+            raise RecipeError(f"{source.page}: {error}") from error
         colours_in_doubt = source.channels not in (1, self.trained.intensity.channels)
         if not colours_in_doubt:
             pixels = np.zeros((1, 1, source.channels), dtype=source.dtype)
@@ -234,16 +237,7 @@ class Predictor:
         source = from_array(image, "the image")
         if self.trained.object_rule is not None:
             return find_objects(self.whole(source)[1][1], self.trained.object_rule)
-        classes = np.empty(source.shape, dtype=np.uint8)
-        for tile in self.tiles(source):
-            classes[tile.window.slices] = tile.classes
-        return self.trained.labels.decode(classes)
-
-    def _require_memory(self, source: ImageSource) -> None:
-        try:
-            self._strategy.keep(source.shape)
-        except RecipeError as error:
-            raise RecipeError(f"{source.page}: {error}") from error
+        return self.trained.labels.decode(_class_map(self.tiles(source), source.shape))
 
     def _named(self, names: Sequence[str]) -> tuple[Region, ...]:
         """Regions by their names; RecipeError where there are none, or where they cannot all be in one piece."""
@@ -301,7 +295,7 @@ class Predictor:
             model,
             self.memory_bytes,
             networks=len(self.members),
-            by_rows=by_rows and not self.flips,
+            by_rows=by_rows and self.by_rows and not self.flips,
             keep_px=keep_px,
         )
 
@@ -309,6 +303,13 @@ class Predictor:
     def _untempered(self) -> Labels:
         """For one pass of several: their mean is what the temperature is for, so that it never changes a mask."""
         return replace(self.trained.labels, temperature=1.0)
+
+
+def _class_map(parts: Iterable[Predicted], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    classes = np.empty(shape, dtype=np.uint8)
+    for part in parts:
+        classes[part.window.slices] = part.classes
+    return classes
 
 
 def load(run: str | Path, *, device: str | None = None, **options: object) -> Predictor:

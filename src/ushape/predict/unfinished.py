@@ -34,7 +34,9 @@ from ushape.images.zarr import zarr_library
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.answer import readable_by
 from ushape.predict.blocks import Blocks
-from ushape.predict.tiled import Predicted, Predictor
+from ushape.predict.predicted import Predicted, no_pixels
+from ushape.predict.tiled import Predictor
+from ushape.predict.where import Where
 
 if TYPE_CHECKING:
     import zarr
@@ -71,12 +73,15 @@ class Unfinished:
     probability: whether they are kept beside the classes. It works as an Answer (answer.py) once no block is missing.
     """
 
-    def __init__(self, folder: Path, predictor: Predictor, page: Page, *, probability: bool) -> None:
+    def __init__(
+        self, folder: Path, predictor: Predictor, page: Page, *, probability: bool, where: Where | None = None
+    ) -> None:
         self.folder, self.page, self._predictor = folder, page, predictor
         self.source = open_image(page.path, page.index)
         self.blocks: Blocks = predictor.blocks(self.source.shape)
         self.keeps_probability = probability
-        self.readable = readable_by(predictor, self.source)
+        self._there: set[int] | None = None
+        self.readable = readable_by(predictor, self.source, where)
         self.expected = ExpectedDice.none(predictor.trained.labels.classes)
 
     def begin(self, made_by: Mapping[str, Any]) -> None:
@@ -95,42 +100,52 @@ class Unfinished:
     def made_by(self) -> Mapping[str, Any] | None:
         """What it was begun with; None where it was not."""
         try:
-            found: Mapping[str, Any] = dict(zarr_library().open_group(self.folder, mode="r").attrs)[_MADE_BY]  # type: ignore[assignment]
+            found: Mapping[str, Any] = dict(zarr_library().open_group(self.folder, mode="r").attrs)[_MADE_BY]
         except _UNREADABLE:
             return None
         return found if (self.folder / "blocks").is_dir() else None
 
+    @property
+    def there(self) -> set[int]:
+        """The blocks that are there, as far as this process knows: those that were when it first looked, and since."""
+        if self._there is None:
+            records = (self.folder / "blocks").glob("*.json")
+            self._there = {int(record.stem) for record in records if record.stem.isdecimal()}
+        return self._there
+
     def missing(self) -> list[int]:
         """The blocks that are not there."""
-        return [number for number in range(len(self.blocks)) if not self._record(number).exists()]
+        return [number for number in range(len(self.blocks)) if number not in self.there]
 
     def drop_torn(self) -> None:
         """Forget blocks whose chunks cannot be read back, as a crash of the machine may leave the newest of them."""
-        for number in range(len(self.blocks)):
-            if self._record(number).exists():
-                try:
-                    self._done(number)
-                    for window in self._chunks(number):
-                        for name, array in self._arrays().items():
-                            if not self._chunk_file(name, window).is_file():
-                                raise OSError("a chunk is missing")
-                            self._read(array, window)
-                except _UNREADABLE:
-                    self._record(number).unlink()
+        for number in sorted(self.there):
+            try:
+                self._done(number)
+                for window in self._chunks(number):
+                    for name, array in self._arrays().items():
+                        if not self._chunk_file(name, window).is_file():
+                            raise OSError("a chunk is missing")
+                        self._read(array, window)
+            except _UNREADABLE:
+                self._record(number).unlink()
+                self.there.discard(number)
 
     def compute(self, number: int) -> None:
         """One block, which is there when this ends. OutputError where it cannot be written."""
-        labels, readable = self._predictor.trained.labels, readable_by(self._predictor, self.source)
+        labels, where = self._predictor.trained.labels, self.readable.where
+        readable = readable_by(self._predictor, self.source, where)
         expected = ExpectedDice.none(labels.classes)
         with self._failures_told():
             chunks = _Chunks(self._arrays(), self._chunks(number))
-            for window, pixels, probability in self._predictor.block(readable.source, self.blocks, number):
+            for window, pixels, probability in self._predictor.block(readable.source, self.blocks, number, where):
                 classes = labels.decide(probability)
                 chunks.put(window, {"classes": classes, "probability": probability})
                 tile = readable.cleared(Predicted(window, pixels, probability, classes, done=0, total=0))
                 expected += ExpectedDice.of(tile.classes, tile.probability)
             done = BlockDone(expected, readable.pieces)
             write_whole(self._record(number), json.dumps(done.to_dict()) + "\n")
+        self.there.add(number)
 
     def parts(self, *, pixels: bool = False) -> Iterator[Predicted]:
         """The whole answer, in parts, once no block is missing.
@@ -142,7 +157,8 @@ class Unfinished:
             self.readable.know(piece)
         sums = ExpectedDice.none(self._predictor.trained.labels.classes)
         self.expected = sum((block.expected for block in done), sums)
-        for part in self._predictor.mended(self._stored(pixels), self.source.shape):
+        stored = map(self.readable.cleared, self._stored(pixels))
+        for part in self._predictor.mended(stored, self.source.shape):
             tile = self.readable.cleared(part)
             if self.keeps_probability:
                 sums += ExpectedDice.of(tile.classes, tile.probability)
@@ -153,6 +169,7 @@ class Unfinished:
     def discard(self) -> None:
         """Nothing is left of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._there = None
 
     def _stored(self, pixels: bool) -> Iterator[Predicted]:
         arrays, total = self._arrays(), self.blocks.total
@@ -161,11 +178,8 @@ class Unfinished:
                 classes = self._read(arrays["classes"], window)
                 unknown = np.broadcast_to(np.float32(0), (self._predictor.trained.labels.classes, *window.shape))
                 probability = self._read(arrays["probability"], window) if self.keeps_probability else unknown
-                shown = self.readable.source.read(window) if pixels else self._no_pixels(window)
+                shown = self.readable.source.read(window) if pixels else no_pixels(self.source, window)
                 yield Predicted(window, shown, probability, classes, done=total, total=total)
-
-    def _no_pixels(self, window: Window) -> NDArray[np.generic]:
-        return np.broadcast_to(np.zeros((), self.source.dtype), (*window.shape, self.source.channels))
 
     def _chunks(self, number: int) -> Iterator[Window]:
         """Those of a block."""
@@ -186,7 +200,7 @@ class Unfinished:
 
     def _arrays(self) -> dict[str, zarr.Array[Any]]:
         group = zarr_library().open_group(self.folder, mode="r+")
-        return {name: group[name] for name in ("classes", "probability")[: 1 + self.keeps_probability]}  # type: ignore[misc]
+        return {name: group[name] for name in ("classes", "probability")[: 1 + self.keeps_probability]}
 
     @staticmethod
     def _create(
@@ -198,7 +212,8 @@ class Unfinished:
 
     @staticmethod
     def _read(array: zarr.Array[Any], window: Window) -> NDArray[Any]:
-        return np.asarray(array[(..., *window.slices)])
+        y, x = window.slices
+        return np.asarray(array[..., y, x])
 
     @contextmanager
     def _failures_told(self) -> Iterator[None]:
@@ -207,10 +222,9 @@ class Unfinished:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise error if isinstance(error, OutputError) else output_error(self.folder, error) from error
-            there = len(self.blocks) - len(self.missing())
             raise OutputError(
-                f"The disk is full: {self.folder} could not be written. {there} of the {len(self.blocks)} blocks of "
-                f"{self.page} are there, whole. Free some space and go on with --resume."
+                f"The disk is full: {self.folder} could not be written. {len(self.there)} of the {len(self.blocks)} "
+                f"blocks of {self.page} are there, whole. Free some space and go on with --resume."
             ) from error
 
 
@@ -226,20 +240,21 @@ class _Chunks:
         for window in [window for window in self._missing if _shared(part, window) is not None]:
             shared = _shared(part, window)
             assert shared is not None
-            here, there = _within(shared, window), _within(shared, part)
+            (y, x), (of_y, of_x) = _within(shared, window), _within(shared, part)
             buffers = self._gathered.setdefault(window, {})
             for name in self._arrays:
                 values = answers[name]
                 if name not in buffers:
                     buffers[name] = np.empty((*values.shape[:-2], *window.shape), dtype=values.dtype)
-                buffers[name][(..., *here)] = values[(..., *there)]
+                buffers[name][..., y, x] = values[..., of_y, of_x]
             self._missing[window] -= math.prod(shared.shape)
             if not self._missing[window]:
                 self._write(window)
 
     def _write(self, window: Window) -> None:
+        y, x = window.slices
         for name, values in self._gathered.pop(window).items():
-            self._arrays[name][(..., *window.slices)] = values
+            self._arrays[name][..., y, x] = values
         del self._missing[window]
 
 

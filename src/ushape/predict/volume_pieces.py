@@ -23,7 +23,7 @@ from ushape.metrics.trust import ExpectedDice
 from ushape.predict.answer import Answer
 from ushape.predict.damage import Readable
 from ushape.predict.pieces import Change, changes, in_one_piece
-from ushape.predict.tiled import Predicted
+from ushape.predict.predicted import Predicted
 from ushape.regions import Region
 
 

@@ -25,8 +25,9 @@ from ushape.predict.formats import Formats
 from ushape.predict.maps import NumberMap
 from ushape.predict.object_map import ObjectMap
 from ushape.predict.picture import Picture
+from ushape.predict.predicted import Predicted
 from ushape.predict.storage import PAGED, Content, Form, PagedMask, Sink, open_page, open_pages
-from ushape.predict.tiled import Predicted, Predictor
+from ushape.predict.tiled import Predictor
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class MaskWritten:
 
     expected_dice: of each page by its name, from the network's own probabilities (metrics/trust.py); NaN where a mask
     has no foreground. damage: what of the image could not be read, so that nothing is known of the mask there.
+    skipped: the share of its pixels, 0 to 1, in tiles that were not computed, where not all was to be predicted.
     before: whether it was complete before, and this prediction went on from there. mended: what it changed that regions
     are in one piece through a volume.
     """
@@ -54,6 +56,7 @@ class MaskWritten:
     paths: tuple[Path, ...]
     expected_dice: Mapping[str, float]
     damage: tuple[str, ...] = ()
+    skipped: float | None = None
     before: bool = False
     mended: tuple[str, ...] = ()
 
@@ -61,8 +64,9 @@ class MaskWritten:
         """For JSON; a Dice that is not defined is None."""
         expected = {name: None if math.isnan(dice) else dice for name, dice in self.expected_dice.items()}
         files = [str(path) for path in self.paths]
-        told = {"damage": [*self.damage], "mended": [*self.mended]}
-        return {"image": str(self.page.path), "files": files, "expected_dice": expected, **told}
+        told = {"image": str(self.page.path), "files": files, "expected_dice": expected, "damage": [*self.damage]}
+        told |= {"mended": [*self.mended]}
+        return told if self.skipped is None else {**told, "skipped": self.skipped}
 
 
 OpenMask = Callable[[DTypeLike], Sink]
@@ -77,15 +81,16 @@ class ReadsObjects(Protocol):
 
 @dataclass
 class Writing:
-    """The files of one image or stack.
+    """The files of one image or stack, in a folder.
 
-    paths: of a page, by what they are ("mask", the endings of maps, "overlay"). expected_dice, damage: as in
+    names: of a page's files, by what they are ("mask", the endings of maps, "overlay"). expected_dice, damage: as in
     MaskWritten, known at the end.
     """
 
     predictor: Predictor
     form: Form
-    paths: Callable[[Page], Mapping[str, Path]]
+    names: Callable[[Page], Mapping[str, str]]
+    folder: Path
     maps: Sequence[NumberMap]
     formats: Formats
     overlay: bool
@@ -99,6 +104,10 @@ class Writing:
             yield from self._stack(file, answer_for)
         else:
             yield from self._image(file[0], answer_for(file[0]))
+
+    def paths(self, page: Page) -> dict[str, Path]:
+        """A page's files."""
+        return {what: self.folder / name for what, name in self.names(page).items()}
 
     def _image(self, page: Page, answer: Answer) -> Iterator[TileDone]:
         source, paths = answer.readable.source, self.paths(page)
@@ -116,7 +125,7 @@ class Writing:
             )
 
         with ExitStack() as masks, ExitStack() as files:  # the mask is the last to take its name
-            files.enter_context(self.formats.of([page]))
+            files.enter_context(self.formats.of([page], self.folder))
             maps = {
                 each: files.enter_context(sink(paths[each.ending], self._map(each, page), np.float32))
                 for each in self.maps
@@ -136,7 +145,7 @@ class Writing:
 
         with ExitStack() as files:
             masks = files.enter_context(pages_in(paths["mask"], self._mask(file[0])))
-            files.enter_context(self.formats.of(file))
+            files.enter_context(self.formats.of(file, self.folder))
             maps = {
                 each: files.enter_context(pages_in(paths[each.ending], self._map(each, file[0]))) for each in self.maps
             }
