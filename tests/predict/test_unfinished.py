@@ -16,6 +16,7 @@ from ushape.metrics.trust import ExpectedDice
 from ushape.predict import unfinished as unfinished_module
 from ushape.predict.tiled import Predictor
 from ushape.predict.unfinished import Unfinished
+from ushape.predict.where import Where
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (2100, 37)).astype(np.uint8)
 
@@ -84,6 +85,17 @@ def test_a_torn_block_is_found_and_forgotten(page: Page, predictor: Predictor, h
         (kept.folder / "blocks" / "1.json").write_text('{"expected', encoding="utf-8")
     kept.drop_torn()
     assert kept.missing() == [1]
+
+
+def test_blocks_of_background_alone_are_there_too(page: Page, predictor: Predictor):
+    nowhere = Where(np.zeros((21, 1), bool), (2100, 37))
+    kept = Unfinished(page.path.parent / "u", predictor, page, probability=True, where=nowhere)
+    kept.begin({})
+    for number in range(3):
+        kept.compute(number)
+    kept.drop_torn()
+    assert kept.missing() == []
+    assert all((part.classes == 0).all() and (part.probability[0] == 1).all() for part in kept.parts())
 
 
 def test_what_was_begun_otherwise_or_is_none_of_ours_says_so(page: Page, predictor: Predictor, tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,10 @@ class Prediction:
             say(f"{paths}: {each.page.name} made {each.factor:.3g} times smaller, to see roughly", err=True)
 
     def follow(self, command: str, *, workers: int | None, dask: str | None) -> None:
-        """To the end, alone or with others; before that, how the command goes on is said."""
+        """To the end, alone or with others; where it ends before, how the command goes on is said."""
+        alone_or_shared = self._crew(workers, dask)
         try:
-            with terminable(), self._crew(workers, dask) as crew, Bar("predicting") as bar:
+            with terminable(), alone_or_shared as crew, Bar("predicting") as bar:
                 course = _Course(bar, pages=len(self._pages))
                 for event in self._job.events(crew):
                     course.show(event)
@@ -96,14 +97,16 @@ class Prediction:
             say(f"Around these places nothing is known; the masks have {value} there, the rest is complete.", err=True)
             raise typer.Exit(1)
 
-    @contextmanager
-    def _crew(self, workers: int | None, dask: str | None) -> Iterator[Sharing | None]:
+    def _crew(self, workers: int | None, dask: str | None) -> AbstractContextManager[Sharing | None]:
         if workers and dask:
             raise RecipeError("--workers starts workers here, and --dask names others; give one of the two.")
         if not workers and not dask:
-            yield None
-            return
-        with local_workers(workers) if workers else workers_at(dask or "") as client:
+            return nullcontext()
+        return self._sharing(local_workers(workers) if workers else workers_at(dask or ""))
+
+    @contextmanager
+    def _sharing(self, clients: AbstractContextManager[Any]) -> Iterator[Sharing]:
+        with clients as client:
             yield Sharing(client, order_for(self._predictor, self._run), self._wanted)
 
 

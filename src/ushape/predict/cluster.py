@@ -62,8 +62,9 @@ class Sharing:
             for file, kept in sorted(self._complete, key=lambda complete: files.index(complete[0])):
                 yield from job.assemble(file, kept)
         finally:
-            with suppress(*_LOST):
-                self._client.cancel(list(running), force=True)
+            if self._client.status == "running":
+                with suppress(*_LOST):
+                    self._client.cancel(list(running), force=True)
 
     def _tasks(self, job: Job, files: Sequence[File]) -> Iterator[_Task]:
         """All that is to be done: a small image is one task, any other one for each of its blocks."""
@@ -162,7 +163,7 @@ def local_workers(number: int, *, threads: int | None = None) -> Iterator[Client
         n_workers=number,
         threads_per_worker=threads or max(1, _cores() // number),
         memory_limit=0,  # what a pass takes is planned; Dask would pause workers for memory that PyTorch keeps
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # without one, Dask serves its pages to all of the network
         preload=["ushape.predict.worker"],
         silence_logs=logging.CRITICAL,
     )
@@ -218,8 +219,10 @@ def _lost_connection_told() -> Iterator[None]:
         yield
     except UshapeError:
         raise
-    except _LOST as error:
-        raise ClusterError(_GONE) from error
+    except Exception as error:
+        if isinstance(error, _LOST) or type(error).__name__ == "ClosedClientError":  # a class of Dask's
+            raise ClusterError(_GONE) from error
+        raise
 
 
 def _not_installed(what: str) -> str:

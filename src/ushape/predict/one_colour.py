@@ -22,7 +22,7 @@ class OneColour:
         self._answers: dict[tuple[bytes, tuple[int, ...]], NDArray[np.float32]] = {}
 
     def answer(self, pixels: NDArray[np.generic], compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """What `compute` gives for the (h, w, C) pixels of a tile; of one colour, what it gave before, to be read only."""
+        """What `compute` gives for the (h, w, C) pixels of a tile; of one colour, what it gave before, to be read."""
         colour = pixels[0, 0]
         if not bool((pixels == colour).all()):
             return compute()

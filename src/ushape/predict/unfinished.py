@@ -31,6 +31,7 @@ from ushape.geometry.tiles import Window
 from ushape.images.damage import DamagedPiece
 from ushape.images.source import Page, open_image
 from ushape.images.zarr import zarr_library
+from ushape.labels import IGNORED
 from ushape.metrics.trust import ExpectedDice
 from ushape.predict.answer import readable_by
 from ushape.predict.blocks import Blocks
@@ -179,7 +180,7 @@ class Unfinished:
                 unknown = np.broadcast_to(np.float32(0), (self._predictor.trained.labels.classes, *window.shape))
                 probability = self._read(arrays["probability"], window) if self.keeps_probability else unknown
                 shown = self.readable.source.read(window) if pixels else no_pixels(self.source, window)
-                yield Predicted(window, shown, probability, classes, done=total, total=total)
+                yield Predicted(window, shown, probability, classes, total, total, self.blocks.unit)
 
     def _chunks(self, number: int) -> Iterator[Window]:
         """Those of a block."""
@@ -208,7 +209,8 @@ class Unfinished:
     ) -> None:
         codecs = zarr_library().codecs
         compressors = [codecs.ZstdCodec(level=1), codecs.Crc32cCodec()]
-        group.create_array(name, shape=shape, chunks=chunk, dtype=dtype, compressors=compressors)
+        nothing = math.nan if dtype.kind == "f" else IGNORED  # no answer: Zarr writes no chunk that holds it alone
+        group.create_array(name, shape=shape, chunks=chunk, dtype=dtype, fill_value=nothing, compressors=compressors)
 
     @staticmethod
     def _read(array: zarr.Array[Any], window: Window) -> NDArray[Any]:
@@ -219,9 +221,11 @@ class Unfinished:
     def _failures_told(self) -> Iterator[None]:
         try:
             yield
+        except OutputError:
+            raise
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise error if isinstance(error, OutputError) else output_error(self.folder, error) from error
+                raise output_error(self.folder, error) from error
             raise OutputError(
                 f"The disk is full: {self.folder} could not be written. {len(self.there)} of the {len(self.blocks)} "
                 f"blocks of {self.page} are there, whole. Free some space and go on with --resume."
