@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.pixels import pack_bits
 from pydicom.uid import (
+    EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
     RTStructureSetStorage,
@@ -64,6 +65,40 @@ def series(folder: Path, pixels: NDArray[np.generic], *, without: tuple[int, ...
                 folder / f"IM-{name:04d}.dcm", times[t, z], place, InstanceNumber=name + 1, TriggerTime=30 * t, **tags
             )
     return folder
+
+
+def enhanced(path: Path, pixels: NDArray[np.generic], *, shared: bool = True, **tags) -> Path:
+    """(T, Z, H, W) slices → one Enhanced MR file on the grid of `series`, its frames in a random order.
+
+    shared: whether what all frames have in common is said once. Times are trigger delays; `tags` are as in `dicom`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    times, slices = pixels.shape[:2]
+    order = np.random.default_rng(1).permutation(times * slices).tolist()
+    data = dicom(path, pixels[0, 0])
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    common = {
+        "PixelMeasuresSequence": [_item(PixelSpacing=data.PixelSpacing, SliceThickness=4)],
+        "PlaneOrientationSequence": [_item(ImageOrientationPatient=data.ImageOrientationPatient)],
+        "PixelValueTransformationSequence": [_item(RescaleSlope="2", RescaleIntercept="-5", RescaleType="US")],
+    }
+    data.SharedFunctionalGroupsSequence = [_item(**common if shared else {})]
+    data.PerFrameFunctionalGroupsSequence = [
+        _item(
+            PlanePositionSequence=[_item(ImagePositionPatient=_rounded(ORIGIN + TURN[:, 2] * STEP_MM * (n % slices)))],
+            CardiacSynchronizationSequence=[_item(NominalCardiacTriggerDelayTime=30.5 * (n // slices))],
+            FrameContentSequence=[_item(StackID="1", FrameComments=IDENTIFIERS[0])],
+            **{} if shared else common,
+        )
+        for n in order
+    ]
+    data.NumberOfFrames = len(order)
+    del data.ImagePositionPatient, data.ImageOrientationPatient, data.PixelSpacing
+    data.PixelData = pixels.reshape(-1, *pixels.shape[2:])[order].tobytes()
+    for name, value in tags.items():
+        setattr(data, name, value)
+    data.save_as(path, enforce_file_format=True)
+    return path
 
 
 def segmentation(path: Path, masks: dict[str, NDArray[np.bool_]], **tags) -> Path:

@@ -43,6 +43,45 @@ def test_an_unknown_transfer_syntax_is_named(tmp_path: Path):
         open_image(tmp_path / "a.dcm").read()
 
 
+@pytest.mark.parametrize(
+    ("syntax", "words"),
+    [
+        (
+            "1.2.840.10008.1.2.4.100",
+            r"the transfer syntax MPEG2 .* no decoder for Python reads. Export it from the scan",
+        ),
+        ("1.2.840.113619.5.2", r"a transfer syntax of its maker's own, or an unknown one, which no decoder"),
+    ],
+)
+def test_what_nothing_decodes_is_told_when_a_file_is_opened(tmp_path: Path, syntax: str, words: str):
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for number in range(4):
+        dicom(folder / f"{number}.dcm", VOLUME[0], InstanceNumber=number)
+        data = pydicom.dcmread(folder / f"{number}.dcm")
+        data.file_meta.TransferSyntaxUID = syntax
+        data.PixelData = pydicom.encaps.encapsulate([VOLUME[0].tobytes()])
+        data["PixelData"].VR = "OB"
+        pydicom.dcmwrite(folder / f"{number}.dcm", data, implicit_vr=False, little_endian=True)
+    with pytest.raises(ImageError, match=rf"0\.dcm has pixels in {words}"):
+        open_image(folder / "0.dcm")
+    with pytest.raises(ImageError, match=r"1\.dcm has pixels in .*\nSo it is with 2 more files in .*series") as told:
+        open_image(folder)
+    assert len(str(told.value).splitlines()) == 3
+
+
+def test_a_decoder_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    dicom(tmp_path / "a.dcm", VOLUME[0])
+    data = pydicom.dcmread(tmp_path / "a.dcm")
+    data.compress(RLELossless)
+    data.save_as(tmp_path / "a.dcm")
+    monkeypatch.setattr(type(pydicom.pixels.get_decoder(RLELossless)), "is_available", False)
+    with pytest.raises(
+        ImageError, match=r"a\.dcm has pixels in the transfer syntax RLE Lossless.*pip install python-gdcm"
+    ):
+        open_image(tmp_path / "a.dcm")
+
+
 def test_pixels_that_break_off_are_told(tmp_path: Path):
     dicom(tmp_path / "a.dcm", VOLUME[0])
     (tmp_path / "a.dcm").write_bytes((tmp_path / "a.dcm").read_bytes()[:-40])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -107,7 +108,45 @@ def test_pages_that_are_not_predicted_stay_empty(tmp_path: Path):
     np.testing.assert_array_equal(found, [VALUES[0, 0] * 0, VALUES[0, 1] + 1, VALUES[0, 0] * 0, VALUES[0, 0] + 1])
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
+def test_pages_between_and_after_stay_empty_in_every_kind(tmp_path: Path, suffix: str):
+    image = volume(tmp_path / f"image{suffix}", 4)
+    write(tmp_path / f"mask{suffix}", image, VALUES.reshape(-1, 5, 7)[:3] + 1, [1, 4, 7])
+    found = np.stack([read_mask(p.path, p.index) for p in pages(tmp_path / f"mask{suffix}")])
+    expected = np.zeros_like(found)
+    expected[[1, 4, 7]] = VALUES.reshape(-1, 5, 7)[:3] + 1
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "float32"])
+def test_every_type_of_number_is_read_by_itk(tmp_path: Path, suffix: str, dtype: str):
+    image = volume(tmp_path / f"image{suffix}", 3)
+    values = (RNG.random((4, 5, 7)) * 60000).astype(dtype)
+    write(tmp_path / f"mask{suffix}", image, values)
+    found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / f"mask{suffix}")))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
+def test_a_page_is_held_and_never_the_volume(tmp_path: Path, suffix: str):
+    side, slices = 256, 60
+    image = tmp_path / f"image{suffix}"
+    if suffix.startswith(".nii"):
+        nibabel.save(nibabel.Nifti1Image(np.zeros((side, side, slices), np.uint8), AFFINE), image)
+    else:
+        SimpleITK.WriteImage(SimpleITK.Image([side, side, slices], SimpleITK.sitkUInt8), str(image))
+    assert len(pages(image)) == slices  # what is read of the image is read
+    page = RNG.integers(0, 4, (side, side)).astype(np.uint8)
+    tracemalloc.start()
+    write(tmp_path / f"mask{suffix}", image, np.broadcast_to(page, (slices, side, side)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * page.nbytes < slices * page.nbytes / 4
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha"])
 def test_nothing_is_left_of_a_mask_that_breaks_off(tmp_path: Path, suffix: str):
     image = volume(tmp_path / f"image{suffix}", 3)
     before = sorted(tmp_path.iterdir())

@@ -47,13 +47,12 @@ def test_a_file_has_one_polygon_from_the_middle_of_the_first_pixel(tmp_path: Pat
     ]  # fmt: skip
 
 
-def test_contours_of_before_go_and_other_files_stay(tmp_path: Path) -> None:
+def test_contours_take_the_place_of_those_of_before_or_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
-    for name in ("old-icontour-auto.txt", "old-icontour-manual.txt"):
-        (tmp_path / "c" / name).write_text("1 1\n")
+    (tmp_path / "c" / "old-icontour-auto.txt").write_text("1 1\n")
     with sunnybrook_folder(tmp_path / "c") as contours:
         contours.add(Page(Path("new.png")), "endocardium", [SmoothPolygon(SQUARE)])
-    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["new-icontour-auto.txt", "old-icontour-manual.txt"]
+    assert [p.name for p in (tmp_path / "c").iterdir()] == ["new-icontour-auto.txt"]
     try:
         with sunnybrook_folder(tmp_path / "d") as contours:
             contours.add(Page(Path("new.png")), "endocardium", [SmoothPolygon(SQUARE)])

@@ -110,7 +110,7 @@ def _say_version(wanted: bool) -> None:
 
 
 @app.callback(no_args_is_help=True)
-def before_any(
+def _of_every_command(
     ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[

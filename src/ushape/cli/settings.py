@@ -147,6 +147,16 @@ def predictor_from(
     )
 
 
+def predictor_told(run: Path, *, precision: PrecisionChoice, **flags: Any) -> Predictor:
+    """The same, with a line for what was chosen."""
+    predictor = predictor_from(run, precision=precision, **flags)
+    if predictor.choice:
+        say(f"engine {predictor.choice.in_words()}", err=True)
+    if precision is PrecisionChoice.fast and predictor.precision == "float32":
+        say("precision float32: bfloat16 is not faster on this machine", err=True)
+    return predictor
+
+
 def is_run(path: Path) -> bool:
     """Whether a trained network lies there: a run, a checkpoint, or several networks as one."""
     return (path / ENSEMBLE).exists() or (path / "best.safetensors").exists() or is_checkpoint(path)
@@ -166,16 +176,6 @@ def voxel_of(text: str) -> Voxel:
         f"--spacing {text!r} is no size of a voxel; it takes three lengths in millimetres, from slice to slice (gap "
         "included), along y and along x: 10,1.5,1.5."
     )
-
-
-def predictor_told(run: Path, *, precision: PrecisionChoice, **flags: Any) -> Predictor:
-    """The same, with a line for what was chosen."""
-    predictor = predictor_from(run, precision=precision, **flags)
-    if predictor.choice:
-        say(f"engine {predictor.choice.in_words()}", err=True)
-    if precision is PrecisionChoice.fast and predictor.precision == "float32":
-        say("precision float32: bfloat16 is not faster on this machine", err=True)
-    return predictor
 
 
 def bytes_of(text: str) -> int:

@@ -1,6 +1,6 @@
 """A DICOM series, a folder of slices, as one volume: slices sorted along their normal, and at each place by time.
 
-A single .dcm file is a series of one slice.
+A single .dcm file is a series of one slice, or of its frames.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ushape.errors import ImageError
 from ushape.geometry.tiles import Window
 from ushape.images.dicom_file import drawing_kind, is_dicom
-from ushape.images.dicom_slice import DicomSlice, dicom_slice
+from ushape.images.dicom_slice import DicomSlice, dicom_slice, dicom_slices
 from ushape.images.grid import Grid
 
 SAME_PLACE_MM = 0.01
@@ -27,6 +27,7 @@ LARGEST_UNEVENNESS = 0.1
 """Of the usual step from slice to slice: beyond it, a grid would put slices where they are not."""
 
 _LISTED = 5
+_FAULTS_LISTED = 2  # of files that cannot be read, which mostly are all of a series for one reason
 
 
 class DicomImage:
@@ -52,9 +53,10 @@ def dicom_grid(path: Path) -> Grid:
 
 
 def slice_name(path: Path, index: int) -> str:
-    """The name of the file of one slice, without .dcm."""
-    name = _series(path).slices[index].path.name
-    return name[:-4] if name.lower().endswith(".dcm") else name
+    """The name of the file of one slice, without .dcm, and with the number of the frame where it has several."""
+    found = _series(path).slices[index]
+    name = found.path.name[:-4] if found.path.name.lower().endswith(".dcm") else found.path.name
+    return name if found.frame is None else f"{name}-{found.frame + 1:04d}"
 
 
 def series_of(folder: Path) -> str | None:
@@ -92,7 +94,7 @@ class _Series:
 
     def __init__(self, path: Path) -> None:
         files = _dicom_files(path) if path.is_dir() else [path]
-        found = [each for file in files if (each := dicom_slice(file))]
+        found = _slices_of(files, path)
         if not found:
             raise ImageError(f"{path} holds no DICOM image. Name a folder of slices.")
         _check_one_series(found, path)
@@ -101,6 +103,20 @@ class _Series:
         self.grid = _grid(self.slices, places)
         kinds = {each.dtype for each in found}
         self.dtype = kinds.pop() if len(kinds) == 1 else np.dtype(np.float32)
+
+
+def _slices_of(files: Sequence[Path], path: Path) -> list[DicomSlice]:
+    """All slices; ImageError for the first few files that cannot be read, and how many there are."""
+    found, faults = [], []
+    for file in files:
+        try:
+            found += dicom_slices(file)
+        except ImageError as error:
+            faults.append(str(error))
+    if faults:
+        more = f"\nSo it is with {len(faults) - _FAULTS_LISTED} more files in {path}." * (len(faults) > _FAULTS_LISTED)
+        raise ImageError("\n".join(faults[:_FAULTS_LISTED]) + more)
+    return found
 
 
 def _series(path: Path) -> _Series:
@@ -157,7 +173,7 @@ def _check_alike(slices: Sequence[DicomSlice], path: Path) -> None:
 def _sorted(slices: Sequence[DicomSlice], path: Path) -> tuple[list[DicomSlice], int]:
     """Slices in the order of their pages, and how many places there are; ImageError where some are missing."""
     if any(each.position is None or each.orientation is None for each in slices):
-        return sorted(slices, key=lambda each: (each.times.get("InstanceNumber", 0), each.path.name)), len(slices)
+        return sorted(slices, key=lambda each: (each.times.get("InstanceNumber", 0), each.name)), len(slices)
     along = sorted(slices, key=_depth)
     places: list[list[DicomSlice]] = []
     for each in along:
@@ -190,7 +206,7 @@ def _check_steps(places: Sequence[Sequence[DicomSlice]], path: Path) -> None:
         return
     usual = median(steps.tolist())
     for number in np.flatnonzero(np.abs(steps - usual) > LARGEST_UNEVENNESS * usual).tolist():
-        before, after = places[number][0].path.name, places[number + 1][0].path.name
+        before, after = places[number][0].name, places[number + 1][0].name
         missing = round(steps[number] / usual) - 1
         lacks = f"{missing} missing there" if missing > 0 else "the distances are uneven"
         raise ImageError(
@@ -230,5 +246,5 @@ def _grid(slices: Sequence[DicomSlice], places: int) -> Grid:
 
 
 def _names(slices: Sequence[DicomSlice]) -> str:
-    names = [each.path.name for each in slices]
+    names = [each.name for each in slices]
     return ", ".join(names[:_LISTED]) + f" and {len(names) - _LISTED} more" * (len(names) > _LISTED)

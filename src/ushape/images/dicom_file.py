@@ -88,19 +88,39 @@ def header(path: Path, tags: tuple[str, ...] | None = None) -> Any:  # a pydicom
             ) from error
 
 
-def decoded(path: Path) -> NDArray[np.generic]:
-    """Stored values, decompressed, colours as RGB, with an axis of frames in front where there are several."""
+def require_decoder(said: Any, path: Path) -> None:  # a pydicom FileDataset
+    """ImageError where the pixels of a file are coded in a way that nothing here can read, before any is read."""
+    pydicom = _pydicom(path)
+    syntax = said.file_meta.TransferSyntaxUID
+    try:
+        decoder = pydicom.pixels.get_decoder(syntax)
+    except NotImplementedError as error:
+        raise ImageError(
+            f"{path} has pixels in {_in_words(syntax)}, which no decoder for Python reads. Export it from the scanner "
+            "or archive uncompressed, or as JPEG 2000 or JPEG-LS."
+        ) from error
+    if not decoder.is_available:
+        raise ImageError(
+            f"{path} has pixels in {_in_words(syntax)}, which the installed decoders cannot read. Install more of "
+            "them (pip install python-gdcm, or pylibjpeg with its plugins), or export it uncompressed."
+        )
+
+
+def decoded(path: Path, frame: int | None = None) -> NDArray[np.generic]:
+    """Stored values, decompressed, colours as RGB: of one frame, counted from 0; of all, with an axis of frames in
+    front where there are several.
+    """
     pydicom = _pydicom(path)
     with damage_told(path):
-        data = pydicom.dcmread(path)
-        syntax = data.file_meta.TransferSyntaxUID
         try:
-            pixels: NDArray[np.generic] = pydicom.pixels.pixel_array(data)
+            pixels: NDArray[np.generic] = pydicom.pixels.pixel_array(path, index=frame)
         except (RuntimeError, NotImplementedError, ImportError) as error:
-            name = syntax.name if syntax.is_transfer_syntax else "unknown"
+            said = header(path, ("SOPClassUID",))
+            require_decoder(said, path)
+            syntax = _in_words(said.file_meta.TransferSyntaxUID)
             raise ImageError(
-                f"{path} has pixels in the transfer syntax {name}, which the installed decoders cannot read. Install "
-                "more of them (pip install python-gdcm), or export it uncompressed."
+                f"{path} has pixels in {syntax}, and the installed decoders cannot read them ({type(error).__name__}). "
+                "It may be damaged: copy it again, or export it uncompressed."
             ) from error
         except _DAMAGE as error:
             raise ImageError(
@@ -108,6 +128,13 @@ def decoded(path: Path) -> NDArray[np.generic]:
                 "Copy it again."
             ) from error
     return pixels
+
+
+def _in_words(syntax: Any) -> str:  # a pydicom UID
+    """A transfer syntax by its name, if the standard has one."""
+    if syntax.is_private or not syntax.is_transfer_syntax:
+        return "a transfer syntax of its maker's own, or an unknown one"
+    return f"the transfer syntax {syntax.name}"
 
 
 def _pydicom(path: Path) -> ModuleType:

@@ -7,9 +7,7 @@ once, and the latest two stay in memory.
 from __future__ import annotations
 
 import math
-import os
 import re
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +20,7 @@ from ushape.errors import ImageError, MissingExtra
 from ushape.geometry.tiles import Window
 from ushape.images.grid import Grid
 from ushape.images.gzipped import MOST_BYTES_FROM_ONE
+from ushape.images.itk_header import ItkGeometry
 from ushape.images.voxel_type import as_voxels, voxel_type
 
 LARGEST_WHOLE_BYTES = 4 << 30
@@ -57,17 +56,10 @@ def itk_grid(path: Path) -> Grid:
     return _volume(path).grid
 
 
-def write_itk(path: Path, suffix: str, pixels: NDArray[np.generic], like: Path) -> None:
-    """(pages, H, W) values → a compressed .mha or .nrrd with the axes and the geometry of the file `like`."""
-    sitk, volume = _simpleitk(like), _volume(like)
-    image = sitk.GetImageFromArray(pixels.reshape(volume.size[::-1]), isVector=False)
-    image.SetSpacing(volume.steps)
-    image.SetOrigin(volume.origin)
-    image.SetDirection(volume.direction)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ushape-") as folder:  # ITK goes by the suffix
-        inner = Path(folder) / f"mask{suffix}"
-        sitk.WriteImage(image, str(inner), useCompression=True)
-        os.replace(inner, path)
+def itk_geometry(path: Path) -> ItkGeometry:
+    """Where the voxels of a file lie, as SimpleITK has it."""
+    volume = _volume(path)
+    return ItkGeometry(volume.size, volume.steps, volume.origin, volume.direction)
 
 
 class _Volume:

@@ -6,7 +6,7 @@ which is how ITK orders an array too. Values are scaled by the header's slope an
 
 from __future__ import annotations
 
-import gzip
+import io
 import math
 import os
 import zlib
@@ -32,8 +32,6 @@ _GEOMETRY = (
     "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
     "qoffset_z", "srow_x", "srow_y", "srow_z",
 )  # fmt: skip
-_COMPRESSION = 4  # masks hardly shrink further beyond
-
 _DAMAGE = (OSError, EOFError, ValueError, zlib.error, OverflowError, MemoryError)
 
 
@@ -84,19 +82,16 @@ def header_of(grid: Grid, path: Path) -> Any:  # nibabel's Nifti1Header
     return header
 
 
-def write_nifti(path: Path, pixels: NDArray[np.generic], header: Any, *, zipped: bool) -> None:
-    """(pages, H, W) values → a file with the axes and the geometry of a header."""
-    nibabel, axes = _nibabel(path), header.get_data_shape()
-    header.set_data_dtype(pixels.dtype)
-    x, y, z, t = (*axes, 1, 1)[:4]
-    voxels = pixels.reshape(t, z, y, x).T.reshape(axes, order="F")
-    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    with path.open("wb") as file:
-        if not zipped:
-            kind(voxels, None, header).to_stream(file)
-            return
-        with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as stream:
-            kind(voxels, None, header).to_stream(stream)
+def nifti_head(header: Any, dtype: np.dtype[np.generic]) -> bytes:  # nibabel's Nifti1Header or Nifti2Header
+    """What stands before the voxels of a file with the axes and the geometry of a header."""
+    head = header.copy()
+    head.set_data_dtype(dtype)
+    head.set_slope_inter(1, 0)
+    head["magic"] = head.single_magic
+    head.set_data_offset(head.single_vox_offset)
+    written = io.BytesIO()
+    head.write_to(written)
+    return written.getvalue().ljust(int(head.single_vox_offset), b"\0")
 
 
 class _Volume:

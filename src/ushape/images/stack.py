@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ushape.atomic import replacing
 from ushape.errors import OutputError
-from ushape.geometry.tiles import Window
+from ushape.images.page_buffer import PageBuffer
 
 _MICROMETRES_PER_CENTIMETRE = 1e4
 
@@ -41,55 +42,26 @@ class MaskStack:
         channels: int = 1,
         spacing: tuple[float, float] | None = None,
         description: str = "",
-    ) -> StackPage:
+    ) -> PageBuffer:
         """A sink for the next page, kept in memory until it is left; `spacing` is (y, x) in micrometres."""
         stored = shape if channels == 1 else (*shape, channels)
-        return StackPage(self._writer, np.zeros(stored, dtype=dtype), spacing, description)
+        return PageBuffer(stored, dtype, partial(self._write, spacing, description))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-
-class StackPage:
-    """Windows → one page of the stack, written on a clean end."""
-
-    def __init__(
-        self,
-        writer: tifffile.TiffWriter,
-        pixels: NDArray[np.generic],
-        spacing: tuple[float, float] | None,
-        description: str,
-    ) -> None:
-        self._writer, self._pixels, self._spacing, self._description = writer, pixels, spacing, description
-        self._values_written = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, window: Window, pixels: NDArray[np.generic]) -> None:
-        place = self._pixels[window.slices]
-        assert pixels.shape == place.shape, f"{window} got pixels of shape {pixels.shape}, not {place.shape}"
-        assert pixels.dtype == place.dtype, f"a page of {place.dtype} got {pixels.dtype}"
-        place[...] = pixels
-        self._values_written += pixels.size
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            return
-        assert self._values_written >= self._pixels.size, f"{self._values_written} of {self._pixels.size} were written"
+    def _write(self, spacing: tuple[float, float] | None, description: str, pixels: NDArray[np.generic]) -> None:
         per_centimetre = None
-        if self._spacing is not None:
-            per_centimetre = tuple(_MICROMETRES_PER_CENTIMETRE / size for size in reversed(self._spacing))
+        if spacing is not None:
+            per_centimetre = tuple(_MICROMETRES_PER_CENTIMETRE / size for size in reversed(spacing))
         self._writer.write(
-            self._pixels,
-            photometric="rgb" if self._pixels.ndim == 3 else "minisblack",
+            pixels,
+            photometric="rgb" if pixels.ndim == 3 else "minisblack",
             compression="zlib",
             metadata=None,
-            description=self._description.encode() or None,
+            description=description.encode() or None,
             software="ushape",
             resolution=per_centimetre,
             resolutionunit="NONE" if per_centimetre is None else "CENTIMETER",

@@ -7,20 +7,24 @@ is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from ushape.atomic import replacing
 from ushape.errors import OutputError
-from ushape.geometry.tiles import Window
-from ushape.images.itk_volume import write_itk
-from ushape.images.nifti import header_like, header_of, write_nifti
+from ushape.images.itk_header import meta_head, nrrd_head
+from ushape.images.itk_volume import itk_geometry
+from ushape.images.nifti import header_like, header_of, nifti_head
+from ushape.images.page_buffer import PageBuffer
 from ushape.images.source import grid_of
 from ushape.images.suffix import suffix_of
+from ushape.images.volume_file import RawSlices, SqueezedSlices, gzip_compressor, zlib_compressor
 
 _MASK_SUFFIXES = {
     ".nii": ".nii", ".nii.gz": ".nii.gz", ".mha": ".mha", ".mhd": ".mha", ".nrrd": ".nrrd", ".nhdr": ".nrrd",
@@ -32,7 +36,8 @@ _MASK_SUFFIXES = {
 class VolumeMask:
     """The mask of some pages of a volume, `indices`, which come in this order; what is not among them stays 0.
 
-    It works as a MaskStack does. The whole mask is held in memory, as large as it is uncompressed.
+    It works as a MaskStack does: one page is held in memory. All kinds but an uncompressed .nii are compressed as one
+    stream, and take pages in ascending order.
     """
 
     def __init__(self, path: Path, image: Path, indices: Sequence[int], *, overwrite: bool = False) -> None:
@@ -42,9 +47,12 @@ class VolumeMask:
         grid = grid_of(image)
         assert grid is not None, f"{image} has no grid"
         self._grid = grid
-        self._pixels: NDArray[np.generic] | None = None
+        self._slices: RawSlices | SqueezedSlices | None = None
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._file = stack.enter_context(stack.enter_context(replacing(self.path)).open("wb"))
+            self._open = stack.pop_all()
         return self
 
     def page(
@@ -55,54 +63,38 @@ class VolumeMask:
         channels: int = 1,
         spacing: tuple[float, float] | None = None,
         description: str = "",
-    ) -> VolumePage:
+    ) -> PageBuffer:
         """A sink for the next page. The grid has its spacing; a description has no place in the file."""
         width, height, *_ = self._grid.shape
         assert (shape, channels) == ((height, width), 1), f"{shape} with {channels} channels in {self._grid.shape}"
-        if self._pixels is None:
-            self._pixels = np.zeros((self._grid.pages, height, width), dtype=dtype)
-        assert self._pixels.dtype == np.dtype(dtype), f"a volume of {self._pixels.dtype} got a page of {dtype}"
-        return VolumePage(self._pixels[next(self._indices)])
+        if self._slices is None:
+            self._dtype = np.dtype(dtype)
+            self._slices = self._begun()
+            self._open.enter_context(self._slices)
+        assert self._dtype == np.dtype(dtype), f"a volume of {self._dtype} got a page of {dtype}"
+        return PageBuffer(shape, dtype, partial(self._slices.put, next(self._indices)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            return
-        assert self._pixels is not None, "a mask without pages"
-        with replacing(self.path) as temporary:
-            self._store(temporary, self._pixels)
+        assert kind or self._slices is not None, "a mask without pages"
+        self._open.__exit__(kind, error, trace)
 
-    def _store(self, temporary: Path, pixels: NDArray[np.generic]) -> None:
-        suffix = suffix_of(self.path)
-        if suffix in (".mha", ".nrrd"):
-            write_itk(temporary, suffix, pixels, self._image)
-            return
+    def _begun(self) -> RawSlices | SqueezedSlices:
+        """The file with its header."""
+        width, height, *_ = self._grid.shape
+        suffix, room = suffix_of(self.path), (self._grid.pages, width * height * self._dtype.itemsize)
+        if suffix == ".mha":
+            head, size_at = meta_head(itk_geometry(self._image), self._dtype)
+            return SqueezedSlices(self._file, head, *room, zlib_compressor(), size_at=size_at)
+        if suffix == ".nrrd":
+            head = nrrd_head(itk_geometry(self._image), self._dtype)
+            return SqueezedSlices(self._file, head, *room, gzip_compressor())
         like = suffix_of(self._image) in (".nii", ".nii.gz")
-        header = header_like(self._image) if like else header_of(self._grid, self.path)
-        write_nifti(temporary, pixels, header, zipped=suffix == ".nii.gz")
-
-
-class VolumePage:
-    """Windows → one page of a volume in memory."""
-
-    def __init__(self, pixels: NDArray[np.generic]) -> None:
-        self._pixels, self._values_written = pixels, 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, window: Window, pixels: NDArray[np.generic]) -> None:
-        place = self._pixels[window.slices]
-        assert pixels.shape == place.shape, f"{window} got pixels of shape {pixels.shape}, not {place.shape}"
-        assert pixels.dtype == place.dtype, f"a page of {place.dtype} got {pixels.dtype}"
-        place[...] = pixels
-        self._values_written += pixels.size
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert kind or self._values_written >= self._pixels.size, "a page with gaps"
+        head = nifti_head(header_like(self._image) if like else header_of(self._grid, self.path), self._dtype)
+        if suffix == ".nii.gz":
+            return SqueezedSlices(self._file, head, *room, gzip_compressor(), head_inside=True)
+        return RawSlices(self._file, head, *room)
 
 
 def mask_suffix(image: Path) -> str | None:

@@ -30,7 +30,7 @@ SIDES: dict[Side, str] = {"endocardium": "i", "epicardium": "o"}
 
 @contextmanager
 def sunnybrook_folder(folder: Path) -> Iterator[SunnybrookFolder]:
-    """A SunnybrookFolder to add pages to; `folder` gets all files on a clean end, and loses the contours of before.
+    """A SunnybrookFolder to add pages to; on a clean end it takes the place of `folder`.
 
     OutputError where it cannot be written.
     """
@@ -72,12 +72,8 @@ def _drawn_on(page: Page) -> str:
 
 def _move(stage: Path, folder: Path) -> None:
     try:
-        if not folder.exists():
-            os.rename(stage, folder)
-            return
-        for old in folder.glob("*-[io]contour-auto.txt"):
-            old.unlink()
-        for file in sorted(stage.iterdir()):
-            os.replace(file, folder / file.name)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.rename(stage, folder)
     except OSError as error:
         raise output_error(folder, error) from error
