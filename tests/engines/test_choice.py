@@ -29,7 +29,7 @@ def plant(monkeypatch: pytest.MonkeyPatch):
     def planted(**engines: dict[str, float] | Exception) -> UNet:
         net = UNet(depth=1, width=4).eval()
 
-        def build(name: str, model: Segmenter, precision: str) -> Planted:
+        def build(name: str, model: Segmenter, precision: str, *, filter_bytes: int = 0) -> Planted:
             what = engines.get(name, {})
             if isinstance(what, Exception):
                 raise what

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ushape import checkpoint
 from ushape.checkpoint import Trained
+from ushape.engines import substitution
 from ushape.engines.choice import Choice
 from ushape.ensemble import Ensemble
 from ushape.errors import CheckpointError, ImageError, RecipeError
@@ -142,6 +143,24 @@ def test_several_networks_pass_side_by_side_and_share_the_memory(make_trained: M
     assert np.abs(rows - probability).max() <= 1e-5 and (rows_classes == classes).all()
     with pytest.raises(RecipeError, match="narrowest band"):
         Predictor(together, memory_bytes=3 * least - 3)
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_filters_of_minimal_filtering_count_as_memory_and_give_way(
+    make_trained: MakeTrained, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(substitution, "_gain", lambda made, channels: 2.0)
+    trained, image = make_trained(width=16), from_array(noise(150, 100))
+    least = BandPlanner.of(trained.model).least_bytes
+    filters = []
+    for memory in (least, 2 * least, 64 * least):
+        predictor = Predictor(trained, engine="torch", memory_bytes=memory)
+        (engine,) = predictor.engines
+        bands = predictor._strategy.bands(image.shape)
+        filters.append(substitution.filter_bytes(engine.model))
+        assert bands.bytes + filters[-1] <= memory
+        assert np.abs(predictor.whole(image)[1] - Predictor(trained, keep_px=WHOLE).whole(image)[1]).max() <= 1e-5
+    assert filters[0] == 0 < filters[-1]
 
 
 def test_a_small_image_is_one_tile_and_a_large_one_passes_by_rows(make_trained: MakeTrained):

@@ -41,10 +41,13 @@ class Choice:
         return f"{self.engine.name} (a tile of {self.side_px} px takes {taken}{others})"
 
 
-def fastest(model: Segmenter, side_px: int, precision: Precision = "float32") -> Choice:
+def fastest(
+    model: Segmenter, side_px: int, precision: Precision = "float32", *, filter_bytes: int | None = None
+) -> Choice:
     """Of the engines that are installed and give what PyTorch gives, the one whose pass over a tile is the shortest.
 
-    side_px: of the tiles to come; larger ones are measured by one of 512 pixels. On a GPU, and in another precision
+    side_px: of the tiles to come; larger ones are measured by one of 512 pixels. filter_bytes: as `build` takes them,
+    where they are given. On a GPU, and in another precision
     than float32, PyTorch is the only one.
     """
     footprint = model.footprint
@@ -54,11 +57,12 @@ def fastest(model: Segmenter, side_px: int, precision: Precision = "float32") ->
     found: dict[EngineName, Engine] = {}
     seconds: dict[EngineName, float] = {}
     left_out: dict[EngineName, str] = {}
+    limits = {} if filter_bytes is None else {"filter_bytes": filter_bytes}
     with torch.inference_mode(), keeping_freed_memory():
-        expected = build("torch", model, precision)(x)
+        expected = build("torch", model, precision, filter_bytes=0)(x)
         for name in ENGINES[:1] if alone else ENGINES:
             try:
-                engine = build(name, model, precision)
+                engine = build(name, model, precision, **limits)
             except MissingExtra:
                 left_out[name] = "not installed"
                 continue

@@ -1,6 +1,7 @@
 """What computes a network: one face for PyTorch and for the libraries that only predict.
 
-build("torch", model)          PyTorch, batch normalisation folded into the convolutions
+build("torch", model)          PyTorch, batch normalisation folded into the convolutions; on a processor, these by
+                               minimal filtering where that is faster
 build("onnxruntime", model)    ONNX Runtime   ┐ of the extra "engines"; the network is handed over in memory,
 build("openvino", model)       OpenVINO       ┘ for every legal size at once
 """
@@ -18,11 +19,13 @@ from torch import Tensor
 from ushape.device import Precision, autocast, laid_out
 from ushape.engines import onnx_runtime, open_vino
 from ushape.engines.folding import folded
+from ushape.engines.substitution import minimal
 from ushape.errors import RecipeError
 from ushape.models.segmenter import Segmenter, evaluating
 
 EngineName = Literal["torch", "onnxruntime", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+_FILTER_BYTES = 2**29  # those of the published U-Net take 430 MiB
 
 
 class Engine(Protocol):
@@ -67,14 +70,18 @@ class Foreign:
         return torch.from_numpy(self._session(np.ascontiguousarray(x.numpy())))
 
 
-def build(name: EngineName, model: Segmenter, precision: Precision = "float32") -> Engine:
+def build(
+    name: EngineName, model: Segmenter, precision: Precision = "float32", *, filter_bytes: int = _FILTER_BYTES
+) -> Engine:
     """An engine of a network, whose weights are those of now.
 
+    filter_bytes: what minimal filtering may hold of a network beyond its weights; 0 computes without.
     MissingExtra where its library is not installed; RecipeError for one that cannot compute where the network is, or
     in this precision.
     """
     if name == "torch":
-        return Network(folded(model), precision)
+        exact = model.axes == 2 and model.device.type == "cpu" and precision == "float32"
+        return Network(minimal(folded(model), filter_bytes) if exact and filter_bytes else folded(model), precision)
     if model.axes != 2:
         raise RecipeError(f"The engine {name} computes images, and this network takes volumes. Take --engine torch.")
     if model.device.type != "cpu" or precision != "float32":

@@ -18,7 +18,8 @@ from ushape.predict.row_layers import NotByRows
 from ushape.predict.row_stream import MeasuredStream, RowStream
 
 _LEAST_ROWS = 32  # at a time: fewer, and layers spend their time on being called
-_GOOD_PIXELS = 1 << 16  # at a time, for the same reason, where the band is narrow
+_GOOD_STEPS = 4  # of the grid, at a time: then the lowest level too makes whole tiles of minimal filtering
+_GOOD_PIXELS = 3 << 16  # at a time, where the band is narrow: filters of the lowest level are read less often
 _BYTES = 4  # of a float32
 
 
@@ -115,9 +116,10 @@ class BandPlanner:
         return -(-width // (-(-width // max(grid, most)) * grid)) * grid
 
     def _good_rows(self, read: int, height: int) -> int:
-        """More than the least where a band is narrow, though no more than the image has."""
-        most = -(-self._footprint.input_for(height) // self._least_rows)
-        return min(max(1, _GOOD_PIXELS // (read * self._least_rows)), most) * self._least_rows
+        """More than the least, and the more the narrower a band is, though no more than the image has."""
+        step = max(self._least_rows, _GOOD_STEPS * self._footprint.multiple)
+        most = -(-self._footprint.input_for(height) // step)
+        return min(max(1, _GOOD_PIXELS // (read * step)), most) * step
 
     def _widest(self, width: int, memory_bytes: int) -> int:
         """The most columns that a band may keep: whole steps of the grid, no more than an image this wide asks for."""

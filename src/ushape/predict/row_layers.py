@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ushape.engines.minimal_filtering import filtered, minimal_convolution
 from ushape.errors import UshapeError
 from ushape.predict.recording import Layer, Map
 
@@ -83,9 +84,10 @@ class Windowed:
         (new,) = rows
         if new is None:
             return None
-        if self._rest is None and self._padding:
-            new = F.pad(new, (0, 0, self._padding, 0))
-        new = new if self._rest is None else torch.cat([self._rest, new], dim=2)
+        if self._rest is None:
+            new = F.pad(new, (0, 0, self._padding, 0)) if self._padding else new
+        elif self._rest.shape[2]:
+            new = torch.cat([self._rest, new], dim=2)
         answers = (new.shape[2] - self._span) // self._stride + 1
         if answers < 1:
             self._rest = new
@@ -97,6 +99,31 @@ class Windowed:
     @property
     def held(self) -> int:
         return 0 if self._rest is None else self._rest.numel()
+
+
+class Filtered:
+    """Minimal filtering, which takes the rows that it kept and the next ones without joining them."""
+
+    def __init__(self, filters: Tensor, bias: Tensor, padding: int, rectified: bool) -> None:
+        self._filters, self._bias, self._padding, self._rectified = filters, bias, padding, rectified
+        self._above: Tensor | None = None
+
+    def push(self, *rows: Tensor | None) -> Tensor | None:
+        (new,) = rows
+        if new is None:
+            return None
+        above = new.new_zeros(*new.shape[:2], self._padding, new.shape[3]) if self._above is None else self._above
+        self._above = torch.cat([above, new[:, :, -2:]], dim=2)[:, :, -2:].clone()
+        answers = above.shape[2] + new.shape[2] - 2
+        if answers < 1:
+            return None
+        return filtered(
+            above, new, self._filters, self._bias, rows=answers, padding=self._padding, rectified=self._rectified
+        )
+
+    @property
+    def held(self) -> int:
+        return 0 if self._above is None else self._above.numel()
 
 
 class Enlarged:
@@ -179,6 +206,10 @@ def _convolution(layer: Layer) -> RowLayer | None:
     return Windowed(convolve, span=dilation[0] * (weight.shape[2] - 1) + 1, stride=stride[0], padding=above)
 
 
+def _minimal_convolution(layer: Layer) -> RowLayer:
+    return Filtered(*layer.args[1:])
+
+
 def _up_convolution(layer: Layer) -> RowLayer | None:
     kernel, stride = tuple(_given(layer, 1, "weight", None).shape[2:]), _pair(_given(layer, 3, "stride", 1))
     plain = layer.args[4:] in ((), (0, 0, 1, 1), ((0, 0), (0, 0), 1, (1, 1)))
@@ -218,6 +249,7 @@ def _cropping(layer: Layer) -> RowLayer | None:
 
 _MAKERS: dict[Callable[..., Any], Callable[[Layer], RowLayer | None]] = {
     F.conv2d: _convolution,
+    minimal_convolution: _minimal_convolution,
     F.conv_transpose2d: _up_convolution,
     F.max_pool2d: _pooling,
     F.avg_pool2d: _pooling,

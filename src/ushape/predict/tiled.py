@@ -24,6 +24,7 @@ from ushape.checkpoint import Trained
 from ushape.device import Precision, choose_device
 from ushape.engines.choice import Choice, fastest
 from ushape.engines.engine import Engine, EngineName, Network, build
+from ushape.engines.substitution import filter_bytes
 from ushape.ensemble import Ensemble, read
 from ushape.errors import ImageError, RecipeError
 from ushape.freed_memory import keeping_freed_memory
@@ -54,6 +55,7 @@ DEFAULT_MEMORY_BYTES = 2 * 2**30
 _ROWS_AT_A_TIME = 512
 _MEASURED_SIDE = 512  # of the tile by which engines are compared
 _KINDS = {2: "an image", 3: "a volume"}
+_FILTERS, _FILTERS_WHERE_EDGES_ARE_SEEN = 1 / 4, 1 / 16  # of the memory; the latter need most of it for their tiles
 
 
 class Predictor:
@@ -62,8 +64,9 @@ class Predictor:
     flips: average over the eight flips and turns, of a volume in the plane of its slices; the recipe decides where left
         out, and "auto" is no until a training has settled it.
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
-    memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, and how large tiles. Left
-        out, 2 GiB; of volumes, whose context may take more, as much as the smallest tile does.
+    memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, how large tiles, and for
+        how many convolutions filters of minimal filtering are kept. Left out, 2 GiB; of volumes, whose context may take
+        more, as much as the smallest tile does.
     keep_px: in tiles, whose kept part has this side.
     by_rows: whether a large image may pass row by row; else it is cut into tiles.
     engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
@@ -109,13 +112,19 @@ class Predictor:
         self.choice: Choice | None = None
         if engine == "auto" and self.axes != 2:
             engine = "torch"
+        share = _FILTERS_WHERE_EDGES_ARE_SEEN if self.footprints[0].sees_edges else _FILTERS
+        filters = int(share * self.memory_bytes) // len(self.members)
         if engine == "auto":
             side = self.footprints[0].input_for(keep_px or _MEASURED_SIDE)
-            self.choice = fastest(self.trained.model, side, precision)  # the others are of its kind
+            self.choice = fastest(self.trained.model, side, precision, filter_bytes=filters)  # the others are alike
             engine = self.choice.engine.name
-        self.engines = [self._engine(engine, member.model) for member in self.members]
+        self.engines = [self._engine(engine, member.model, filters) for member in self.members]
+        try:
+            self._strategy = self._strategy_for(keep_px)
+        except RecipeError:  # too little memory, or too little beside the filters
+            self.engines = [self._engine(engine, member.model, 0) for member in self.members]
+            self._strategy = self._strategy_for(keep_px)
         self._one_colour = OneColour(MOST_KEPT if engine else 0)  # else weights may change
-        self._strategy = self._strategy_for(keep_px)
 
     def with_keep(self, keep_px: int | None) -> Self:
         """The same in tiles whose kept parts have this side, or as the memory has it; regions keep all their pieces."""
@@ -313,19 +322,21 @@ class Predictor:
         member = self.members[number]
         return member.intensity.tensor(pixels, name)[None].to(member.model.device)
 
-    def _engine(self, name: EngineName | None, model: Segmenter) -> Engine:
+    def _engine(self, name: EngineName | None, model: Segmenter, filters: int) -> Engine:
+        """filters: the bytes that minimal filtering may hold."""
         if name is None:
             return Network(model, self.precision)
-        if self.choice and model is self.trained.model:
+        if self.choice and filters and model is self.trained.model:
             return self.choice.engine
-        return build(name, model, self.precision)
+        return build(name, model, self.precision, filter_bytes=filters)
 
     def _strategy_for(self, keep_px: int | None) -> Strategy:
         first = self.engines[0]
+        filters = sum(filter_bytes(engine.model) for engine in self.engines if isinstance(engine, Network))
         model, by_rows = (first.model, True) if isinstance(first, Network) else (self.trained.model, False)
         return Strategy(
             model,
-            self.memory_bytes,
+            self.memory_bytes - filters,
             networks=len(self.members),
             by_rows=by_rows and self.by_rows and not self.flips,
             keep_px=keep_px,
