@@ -10,6 +10,7 @@ from typing import Any
 from ushape.data.folder import Survey
 from ushape.geometry.anisotropy import COARSE, flat_levels
 from ushape.models import outlined
+from ushape.models.unet3d import UNet3D
 
 Tables = Mapping[str, Any]  # Any: settings of every kind
 Choice = tuple[str, dict[str, dict[str, Any]], str]
@@ -32,7 +33,9 @@ def of_volumes(found: Survey, name: str, tables: Tables, device_type: str) -> It
     else:
         yield "voxel", {"data": {"spacing": list(spacing)}}, why
     asked = tables.get("model", {}).get("options", {})
-    depth = int(outlined(name, **{key: asked[key] for key in ("depth", "flat_levels") if key in asked}).depth)
+    network = outlined(name, **{key: asked[key] for key in ("depth", "flat_levels") if key in asked})
+    assert isinstance(network, UNet3D), name
+    depth = network.depth
     levels = list(asked.get("flat_levels", flat_levels(spacing, shape, depth)))
     options = {"padding": "same", "flat_levels": levels}
     yield "network", {"model": {"name": name, "options": options}}, f"{_PADDED}{_flat_in_words(levels)}"
@@ -69,7 +72,7 @@ def _flat_in_words(levels: list[int]) -> str:
 
 
 def _patch(spacing: tuple[float, ...], shape: tuple[int, ...], multiples: list[int], voxels: int) -> tuple[int, int]:
-    """Slices and side of a patch of at most so many voxels, as alike in length as the volumes allow, on the pooling grid.
+    """Slices and side of a patch of at most so many voxels on the pooling grid, as alike in length as volumes allow.
 
     Rows and columns get as many voxels. It grows where it is shortest, by a step of the grid at a time.
     """
