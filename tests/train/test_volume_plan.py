@@ -104,7 +104,7 @@ def test_levels_that_cannot_be_are_refused_before_anything_is_planned(tmp_path: 
 
 @pytest.mark.parametrize("spacing", [[1, 1], [0, 1, 1], [1.0, float("inf"), 1.0]])
 def test_lengths_of_voxels_that_cannot_be_are_refused(spacing):
-    with pytest.raises(RecipeError, match="the lengths of a voxel along z, y, x, above 0"):
+    with pytest.raises(RecipeError, match="the lengths of a voxel along z, y and x, above 0"):
         merged(Recipe(), {"data": {"spacing": spacing}})
 
 

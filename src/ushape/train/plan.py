@@ -132,6 +132,9 @@ def _of_images(found: Survey, annotation: Annotation) -> Iterator[_Choice]:
         turns: dict[str, Any] = {"flip": False, "rotation_degrees": _UPRIGHT_DEGREES}
         yield "turns", {"augmentation": turns, "prediction": {"flips": False}}, reason
     yield from _of_shares(annotation)
+    if annotation.task == "instances":
+        reason = "border weights of U-Net 2015: pixels between objects that nearly touch count up to eleven times"
+        yield "weighting", {"training": {"border_weights": "unet-2015"}}, reason
 
 
 def _of_split(found: Survey) -> Iterator[_Choice]:

@@ -36,7 +36,7 @@ def of_volumes(found: Survey, name: str, tables: Tables, device_type: str) -> It
     network = outlined(name, **{key: asked[key] for key in ("depth", "flat_levels") if key in asked})
     assert isinstance(network, UNet3D), name
     depth = network.depth
-    levels = list(asked.get("flat_levels", flat_levels(spacing, shape, depth)))
+    levels = list(asked.get("flat_levels", flat_levels(spacing, _alike(shape), depth)))
     options = {"padding": "same", "flat_levels": levels}
     yield "network", {"model": {"name": name, "options": options}}, f"{_PADDED}{_flat_in_words(levels)}"
     multiples = [2 ** (depth - level) for level in levels]
@@ -59,6 +59,12 @@ def _spacing(found: Survey, shape: tuple[int, ...]) -> tuple[tuple[float, ...], 
         f"not stated: slices are taken for {ratio:g} times as far apart as pixels, as if volumes were as deep as wide. "
         "If they are not, set spacing = [z, y, x] in [data] of a recipe"
     )
+
+
+def _alike(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Sides of like size as the larger of rows and columns, so that a network treats both alike, as turns need it."""
+    most = max(shape[1:])
+    return tuple(size if 2 * size < most else max(size, most) for size in shape)
 
 
 def _flat_in_words(levels: list[int]) -> str:
