@@ -48,6 +48,7 @@ def trainer(
     width: int = 4,
     seed: int = 0,
     closing: float = 0.0,
+    trial: float = 0.0,
     **recipe: Any,
 ) -> Trainer:
     randomness = Randomness(seed, CPU)
@@ -63,7 +64,8 @@ def trainer(
         device=CPU,
     )
     settings = TrainingRecipe(**({"steps": 8} | recipe))
-    return Trainer(model, settings, sampler, precision=precision, randomness=randomness, closing=closing)
+    times = {"closing": closing, "trial": trial}
+    return Trainer(model, settings, sampler, precision=precision, randomness=randomness, **times)
 
 
 def found(dice: float = 0.5) -> Validation:
@@ -347,6 +349,19 @@ def test_minutes_include_what_is_done_with_the_events_and_leave_time_for_what_fo
     assert validations == 4
     assert running.seconds == clock.now - 2 == 4 * running.step + validations * (10 + 20)
     assert running.seconds - 20 == pytest.approx(240 - 2 * 10, abs=4)  # the closing follows
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(1.5, True), (1.6, False)])
+def test_flips_are_tried_and_their_time_kept_where_that_is_a_twentieth(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, tried: bool
+):
+    clock = tick(monkeypatch)
+    running = trainer(steps=0, minutes=4.0, validations=4, trial=8.0)
+    assert running.tries_flips is None
+    list(fit(running, clock.validation(seconds)))
+    assert running.tries_flips is tried
+    assert running.seconds == pytest.approx(240 - 8 * seconds * tried, abs=2)
+    assert trainer(steps=4, trial=8.0).tries_flips is None  # the steps will tell
 
 
 def test_a_step_that_would_end_far_beyond_the_minutes_is_not_begun(monkeypatch: pytest.MonkeyPatch):

@@ -21,7 +21,7 @@ from ushape.recipe import DataRecipe, ModelRecipe, PredictionRecipe, Recipe, Tra
 from ushape.train import choose
 from ushape.train.choose import ObjectsChosen, choose_objects
 from ushape.train.run import Run
-from ushape.train.settle import Settled, settle, settling_time
+from ushape.train.settle import Settled, settle, settling_time, trial_time
 from ushape.train.temperature import Calibrated
 from ushape.train.turned import FlipsChosen
 from ushape.train.validate import validated
@@ -72,10 +72,12 @@ def drawn(root: Path, *, numbered: bool) -> Path:
     return root
 
 
-def settled(run: Run, out: Path, wanted: Recipe | None = None, *, steps: int = 20) -> list[Settled]:
+def settled(
+    run: Run, out: Path, wanted: Recipe | None = None, *, steps: int = 20, tries: bool | None = None
+) -> list[Settled]:
     if not out.exists():
         shutil.copytree(run.out, out)
-    return list(settle(out, run.prepared, wanted or run.recipe, steps=steps, device=CPU))
+    return list(settle(out, run.prepared, wanted or run.recipe, steps=steps, device=CPU, tries_flips=tries))
 
 
 def both(out: Path) -> list[Trained]:
@@ -119,6 +121,14 @@ def test_it_is_the_best_for_the_best_network_on_the_validation_images(finished, 
     for factor in (0.9, 1.1):
         other = replace(best, labels=replace(best.labels, temperature=calibrated.temperature * factor))
         assert pooled(other, run).scores()["nll"] > surprise
+
+
+def test_where_the_training_knows_whether_there_is_time_steps_do_not_tell(finished, tmp_path: Path):
+    run = finished("semantic")
+    (flips, _) = settled(run, tmp_path / "no", steps=MANY_STEPS, tries=False)
+    assert flips == FlipsChosen(False, "Dice", 0)
+    (flips, _) = settled(run, tmp_path / "yes", tries=True)
+    assert isinstance(flips, FlipsChosen) and flips.gain is not None
 
 
 def test_few_steps_try_no_flips_and_many_do(finished, tmp_path: Path):
@@ -204,6 +214,7 @@ def test_where_nothing_is_annotated_the_temperature_is_1(finished, tmp_path: Pat
 def test_the_time_it_takes_is_known_before_in_validations(finished, monkeypatch, task, flips, validations):
     prepared = finished(task).prepared
     assert settling_time(prepared, recipe(task, flips)) == validations
+    assert trial_time(prepared, recipe(task, flips)) == (8 if flips == "auto" else 0)
     assert settling_time(replace(prepared, truths=()), recipe(task, flips)) == 0
     monkeypatch.setattr(choose, "_MOST_PIXELS", prepared.truths[0].classes.size)
     assert len(prepared.truths) == 2

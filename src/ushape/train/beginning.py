@@ -15,7 +15,7 @@ from ushape.train.loop import Trainer
 from ushape.train.prepare import Prepared
 from ushape.train.randomness import Randomness
 from ushape.train.sampling import class_weights, patch_sampler
-from ushape.train.settle import settling_time
+from ushape.train.settle import settling_time, trial_time
 
 
 def network_for(prepared: Prepared, recipe: Recipe, randomness: Randomness) -> Segmenter:
@@ -57,6 +57,7 @@ def trainer_for(
         randomness=randomness,
         class_weights=class_weights(prepared, settings, device),
         closing=settling_time(prepared, recipe),
+        trial=trial_time(prepared, recipe),
         judged=prepared.split.held_back,
         processes=processes,
     )

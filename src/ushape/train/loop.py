@@ -27,6 +27,7 @@ from ushape.recipe import TrainingRecipe
 from ushape.train.gradients import Gradients
 from ushape.train.optimiser import FALL, RunningMean, learning_rate, optimiser
 from ushape.train.randomness import Randomness
+from ushape.train.turned import SHARE_OF_TRAINING
 from ushape.train.validate import Validation
 
 _VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
@@ -42,6 +43,7 @@ _COUNTERS = (
     "best",
     "scores",
     "end",
+    "tries_flips",
 )
 
 
@@ -78,8 +80,9 @@ class Trainer:
     """A network in training: everything that changes from step to step, and the step.
 
     randomness: what dropout draws from. closing: what is made after the last validation and belongs to the minutes, as
-    a multiple of the time of a validation. judged: whether validation tells networks apart; else each is better than
-    the one before. processes: those that train this network together, each with a Trainer made
+    a multiple of the time of a validation. trial: the same of trying flips, which is made where it takes a small share
+    of the minutes: `tries_flips`, known from the first validation on. judged: whether validation tells networks apart;
+    else each is better than the one before. processes: those that train this network together, each with a Trainer made
     alike; each computes its share of a batch, and the leader's clock is the clock of all.
     """
 
@@ -93,13 +96,16 @@ class Trainer:
         randomness: Randomness | None = None,
         class_weights: Tensor | None = None,
         closing: float = 0.0,
+        trial: float = 0.0,
         judged: bool = True,
         processes: ProcessGroup = ALONE,
     ) -> None:
         if not recipe.minutes and not recipe.steps:
             raise RecipeError("Neither minutes nor steps are set, so the training has no end. Set one of them.")
         self.model, self.recipe, self.sampler = model, recipe, sampler
-        self.precision, self.closing, self.judged, self.processes = precision, closing, judged, processes
+        self.precision, self.judged, self.processes = precision, judged, processes
+        self.closing, self.trial = closing, trial
+        self.tries_flips: bool | None = None  # of a training in minutes, once that is known
         self.randomness = randomness or Randomness(0, model.device)
         self.gradients = Gradients(model, recipe, precision=precision, class_weights=class_weights, processes=processes)
         self.optimiser = optimiser(model, recipe)
@@ -123,7 +129,8 @@ class Trainer:
         """0 … 1: as `progress`, of a training that takes its whole budget."""
         if self.recipe.steps:
             return min(1.0, self.step / self.recipe.steps)
-        seconds = max(1.0, 60 * self.recipe.minutes - (1 + self.closing) * self.reserved_seconds)
+        validations = 1 + self.closing + (self.trial if self.tries_flips else 0.0)
+        seconds = max(1.0, 60 * self.recipe.minutes - validations * self.reserved_seconds)
         half_a_step = (self.seconds - self.validating_seconds) / max(1, self.step) / 2
         return 1.0 if seconds - self.seconds < half_a_step else self.seconds / seconds
 
@@ -184,6 +191,8 @@ class Trainer:
         self.validated_step = self.step
         self.reserved_seconds = max(taken, self.reserved_seconds)  # never less: progress must not go back
         self.validating_seconds += taken
+        if self.recipe.minutes and self.tries_flips is None:
+            self.tries_flips = self.trial * taken <= SHARE_OF_TRAINING * 60 * self.recipe.minutes
         return best, flat
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -227,7 +236,7 @@ class Trainer:
     def device(self) -> torch.device:
         return self.model.device
 
-    def _counters(self) -> dict[str, float | list[float]]:
+    def _counters(self) -> dict[str, float | list[float] | None]:
         return {name: getattr(self, name) for name in _COUNTERS} | {"steps": self.mean.steps}
 
     def _restore_optimiser(self, state: dict[int, dict[str, Tensor]]) -> None:

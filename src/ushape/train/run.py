@@ -96,8 +96,14 @@ class Run:
         with self._lock:
             try:
                 yield from self._events()
-                steps, device = self.trainer.step, self.trainer.device
-                yield from settle(self.out, self.prepared, self.recipe, steps=steps, device=device)
+                yield from settle(
+                    self.out,
+                    self.prepared,
+                    self.recipe,
+                    steps=self.trainer.step,
+                    device=self.trainer.device,
+                    tries_flips=self.trainer.tries_flips,
+                )
             except GeneratorExit:
                 self._save_last_state()
                 raise

@@ -31,15 +31,24 @@ Settled = FlipsChosen | Calibrated | ObjectsChosen
 _CHOSEN = ("flips", "calibration", "object_score", "object_images")  # what a provenance says of it
 
 
-def settle(out: Path, prepared: Prepared, recipe: Recipe, *, steps: int, device: torch.device) -> Iterator[Settled]:
+def settle(
+    out: Path,
+    prepared: Prepared,
+    recipe: Recipe,
+    *,
+    steps: int,
+    device: torch.device,
+    tries_flips: bool | None = None,
+) -> Iterator[Settled]:
     """Choose with RUN/best.safetensors, write it into both checkpoints of the run, then tell of it.
 
-    recipe: of the training, which took so many steps. What an earlier end of it chose counts for nothing.
+    recipe: of the training, which took so many steps. tries_flips: whether it left time to try them; the steps tell
+    where left out. What an earlier end of it chose counts for nothing.
     """
     told_apart = prepared.annotation.task == "instances"
     best = checkpoint.read(out / "best.safetensors", device)
     best = replace(best, recipe=recipe, object_rule=first_rule(prepared) if told_apart else None)
-    flips, calibrated = _settled(best, spread(prepared.truths), steps)
+    flips, calibrated = _settled(best, spread(prepared.truths), steps, tries_flips)
     if not prepared.split.held_back:  # what was learned from is answered with more confidence than it deserves
         calibrated = None
     best = _with(best, flips, calibrated)
@@ -61,9 +70,19 @@ def settling_time(prepared: Prepared, recipe: Recipe) -> float:
 
     The temperature takes one, and objects another; eight each where flips are averaged; fewer of very many images.
     """
-    seen, every = (sum(truth.classes.size for truth in of) for of in (spread(prepared.truths), prepared.truths))
     times = 2 if prepared.annotation.task == "instances" else 1
-    return times * (PASSES if recipe.prediction.flips is True else 1) * seen / every if every else 0.0
+    return times * (PASSES if recipe.prediction.flips is True else 1) * _looked_at(prepared)
+
+
+def trial_time(prepared: Prepared, recipe: Recipe) -> float:
+    """How long it takes to try flips where the recipe leaves them open, in validations."""
+    return PASSES * _looked_at(prepared) if recipe.prediction.flips == "auto" else 0.0
+
+
+def _looked_at(prepared: Prepared) -> float:
+    """The share of a validation's pixels that `settle` looks at."""
+    seen, every = (sum(truth.classes.size for truth in of) for of in (spread(prepared.truths), prepared.truths))
+    return seen / every if every else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +93,9 @@ class _Trial:
     sample: PixelSample
 
 
-def _settled(best: Trained, truths: Sequence[Truth], steps: int) -> tuple[FlipsChosen | None, Calibrated | None]:
+def _settled(
+    best: Trained, truths: Sequence[Truth], steps: int, tries_flips: bool | None
+) -> tuple[FlipsChosen | None, Calibrated | None]:
     wanted, training = best.recipe.prediction.flips, best.recipe.training
     *_, rows, columns = best.model.footprints
     if wanted == "auto" and rows != columns:  # quarter turns exchange them
@@ -83,8 +104,11 @@ def _settled(best: Trained, truths: Sequence[Truth], steps: int) -> tuple[FlipsC
         return None, _tried(best, truths, flips=wanted).sample.fitted()
     measure = "Dice" if best.object_rule is None else "average precision of objects"
     plain = _tried(best, truths, flips=False)
-    pixels = sum(truth.classes.size for truth in truths)
-    if not affordable(pixels, steps * training.batch * math.prod(training.output_sizes(best.model.axes))):
+    if tries_flips is None:
+        pixels = sum(truth.classes.size for truth in truths)
+        patch = math.prod(training.output_sizes(best.model.axes))
+        tries_flips = affordable(pixels, steps * training.batch * patch)
+    if not tries_flips:
         return FlipsChosen(False, measure, 0), plain.sample.fitted()
     turned = _tried(best, truths, flips=True)
     chosen = choose_flips(plain.scores, turned.scores, [truth.group for truth in truths], measure)

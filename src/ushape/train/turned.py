@@ -12,7 +12,7 @@ from scipy.stats import t as student
 PASSES = 8
 _LEAST_GAIN = 0.002  # of a score: less, nobody would see
 _LEAST_GAIN_OF_ONE = 0.005  # of a single group, which has no spread to tell luck from gain
-_SHARE_OF_TRAINING = 0.05
+SHARE_OF_TRAINING = 0.05
 _PASSES_OF_A_STEP = 3  # forward, and twice as much backward
 _PERCENTILE = 0.975
 
@@ -34,7 +34,7 @@ class FlipsChosen:
     def in_words(self) -> str:
         """One line."""
         if self.gain is None:
-            return f"not tried: it would take more than {_SHARE_OF_TRAINING:.0%} of the training; --flips does it"
+            return f"not tried: it would take more than {SHARE_OF_TRAINING:.0%} of the training; --flips does it"
         spread = f" ({self.interval[0]:+.4f} to {self.interval[1]:+.4f})" if self.interval else ""
         verdict = "kept" if self.kept else "left out"
         return f"{verdict}: {self.gain:+.4f} {self.measure}{spread} at {PASSES} × the time"
@@ -48,7 +48,7 @@ def affordable(validation_pixels: int, trained_pixels: int) -> bool:
     >>> affordable(512 * 512, 100 * 4 * 256**2), affordable(512 * 512, 10 * 4 * 256**2)
     (True, False)
     """
-    return PASSES * validation_pixels <= _SHARE_OF_TRAINING * _PASSES_OF_A_STEP * trained_pixels
+    return PASSES * validation_pixels <= SHARE_OF_TRAINING * _PASSES_OF_A_STEP * trained_pixels
 
 
 def choose_flips(
