@@ -29,12 +29,18 @@ from ushape.recipe import (
 EVERYTHING = Recipe(
     model=ModelRecipe("unet", {"width": 8, "padding": "same", "dropout": 0.25}),
     data=DataRecipe(
-        include="a*, b_?", group_by=r"^(\w+)_\d", task="instances", ignored_values=(9, 255), validation_fraction=0.3
+        include="a*, b_?",
+        group_by=r"^(\w+)_\d",
+        task="instances",
+        ignored_values=(9, 255),
+        validation_fraction=0.3,
+        spacing=(5.0, 0.7, 0.7),
     ),
     augmentation=Augmentation(rotation_degrees=10.5, flip=False, elastic_px=0.1),
     training=TrainingRecipe(
         minutes=0.1 + 0.2,
         output_size=64,
+        output_depth=16,
         batch=1,
         optimiser="sgd",
         learning_rate=1e-5,

@@ -29,6 +29,8 @@ def test_every_model_is_an_entrant_and_is_built_as_published():
 def test_networks_of_volumes_are_refused():
     with pytest.raises(RecipeError, match="unet3d:width=8: networks of volumes cannot be compared yet"):
         entrants_named("unet,unet3d:width=8")
+    with pytest.raises(RecipeError, match="hearts: networks of volumes cannot be compared yet"):
+        check_entrants([Entrant("hearts", {"model": {"name": "unet3d"}})])
 
 
 def test_every_name_makes_a_recipe():

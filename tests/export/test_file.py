@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 
 from ushape.engines import onnx_runtime
 from ushape.engines.onnx_graph import onnx_graph
-from ushape.errors import ExportError, OutputError
+from ushape.errors import ExportError, OutputError, RecipeError
 from ushape.export.file import export
+from ushape.models.unet3d import UNet3D
+from ushape.recipe import ModelRecipe, Recipe
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -110,3 +113,10 @@ def test_a_file_that_computes_otherwise_is_not_written(trained, tmp_path, monkey
     with pytest.raises(ExportError, match="is not written"):
         export(trained, tmp_path / "net.onnx", "onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_of_volumes_are_refused(trained, tmp_path: Path):
+    of_volumes = replace(trained, model=UNet3D(2, 2, width=2, depth=1), recipe=Recipe(model=ModelRecipe("unet3d")))
+    with pytest.raises(RecipeError, match="unet3d is a network of volumes, which are not exported yet"):
+        export(of_volumes, tmp_path / "net.onnx", "onnx")
+    assert not list(tmp_path.iterdir())

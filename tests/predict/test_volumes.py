@@ -19,11 +19,12 @@ from ushape.intensity import Intensity
 from ushape.labels import Labels
 from ushape.models import build
 from ushape.object_rule import ObjectRule
+from ushape.predict import tiled
 from ushape.predict.files import Job
 from ushape.predict.proof import prove
 from ushape.predict.sources import find_images
 from ushape.predict.tile_memory import largest_keep_of_volume, pass_bytes, smallest_tile_bytes
-from ushape.predict.tiled import Predictor
+from ushape.predict.tiled import DEFAULT_MEMORY_BYTES, Predictor, default_memory
 from ushape.recipe import ModelRecipe, Recipe
 
 LABELS = Labels(("background", "cavity", "wall"), (0, 3, 2))
@@ -137,6 +138,15 @@ def test_what_is_not_made_of_volumes_is_refused_before_any_work(tmp_path: Path):
     with pytest.raises(RecipeError, match="treats rows and columns differently"):
         Predictor(trained(flat_levels=[0, 1, 0]), flips=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_pass_may_take_half_of_what_is_free_and_never_less_than_a_tile(monkeypatch: pytest.MonkeyPatch):
+    model = trained().model
+    for free, expected in [(10 * 2**30, 5 * 2**30), (2**20, DEFAULT_MEMORY_BYTES), (None, DEFAULT_MEMORY_BYTES)]:
+        monkeypatch.setattr(tiled, "free_bytes", lambda _, free=free: free)
+        assert default_memory(model) == expected
+    monkeypatch.setattr(tiled, "DEFAULT_MEMORY_BYTES", 1)
+    assert default_memory(model) == smallest_tile_bytes(model)
 
 
 def test_tiles_grow_with_the_memory_and_stop_at_the_volume():

@@ -63,7 +63,7 @@ def test_the_patches_are_the_first_that_a_training_would_see(data: Path, tmp_pat
     prepared, asked = settled(data, padding=padding, border_weights=form)
     write_augmented(tmp_path / "a.png", prepared, asked)
     footprint = build("unet", in_channels=1, classes=2, **asked.model.options).footprint
-    sampler = patch_sampler(prepared, asked, footprint, torch.device("cpu"))
+    sampler = patch_sampler(prepared, asked, [footprint] * 2, torch.device("cpu"))
     batches = [sampler.draw() for _ in range(4)]  # of three patches each
     picture = read(tmp_path / "a.png")
     np.testing.assert_array_equal(picture, contact_sheet(batches, prepared.annotation.labels))

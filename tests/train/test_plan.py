@@ -251,7 +251,7 @@ def test_the_published_network_and_training_stay_what_they_are_on_any_machine(an
     assert (training.output_size, training.class_weights) == (388, "balanced")  # of images of 28 x 36 pixels
     assert (training.border_weights, training.foreground_fraction) == ("unet-2015", 0)
     prepared = prepare(data, settled.recipe)
-    assert patch_sampler(prepared, settled.recipe, network.footprint, CPU).output_size == 388
+    assert patch_sampler(prepared, settled.recipe, network.footprints, CPU).output_size == 388
 
 
 def test_of_a_recipe_that_says_less_the_rest_is_chosen(annotated: Annotated):

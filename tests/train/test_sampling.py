@@ -114,18 +114,18 @@ def test_a_training_sees_the_very_batches_that_are_drawn_here(
     draw = trained_on.draw
     trained_on.draw = lambda: seen.append(draw()) or seen[-1]  # type: ignore[method-assign, func-returns-value]
     list(running.events())
-    drawn = patch_sampler(prepare(data, asked), asked, footprint, CPU)
+    drawn = patch_sampler(prepare(data, asked), asked, [footprint] * 2, CPU)
     assert len(seen) == 3
     for batch in seen:
         assert equal(batch, drawn.draw())
         assert (batch.weights is not None) == ("border_weights" in wanted)
         assert batch.classes.shape == (2, drawn.output_size, drawn.output_size)
-    other = patch_sampler(prepare(data, asked), replace(asked, seed=4), footprint, CPU)
+    other = patch_sampler(prepare(data, asked), replace(asked, seed=4), [footprint] * 2, CPU)
     assert not equal(seen[0], other.draw())
 
 
 def test_what_the_recipe_says_of_patches_is_done(annotated: Annotated):
     asked = recipe(output_size=20, batch=5)
     footprint = build("unet", in_channels=1, classes=2, **asked.model.options).footprint
-    sampler = patch_sampler(prepare(annotated("a"), asked), asked, footprint, CPU)
+    sampler = patch_sampler(prepare(annotated("a"), asked), asked, [footprint] * 2, CPU)
     assert (sampler.output_size, sampler.batch, sampler.augmentation) == (20, 5, asked.augmentation)

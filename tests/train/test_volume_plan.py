@@ -96,9 +96,15 @@ def test_objects_and_border_weights_of_volumes_are_refused(tmp_path: Path):
         prepare(hearts(tmp_path / "classes", spacing=(2, 1, 1)), weighed)
 
 
+def test_levels_that_cannot_be_are_refused_before_anything_is_planned(tmp_path: Path):
+    model = {"name": "unet3d", "options": {"flat_levels": [1, 0]}}
+    with pytest.raises(RecipeError, match="a whole number for each of z, y and x"):
+        planned(hearts(tmp_path, spacing=(2, 1, 1)), {"model": model})
+
+
 @pytest.mark.parametrize("spacing", [[1, 1], [0, 1, 1], [1.0, float("inf"), 1.0]])
 def test_lengths_of_voxels_that_cannot_be_are_refused(spacing):
-    with pytest.raises(RecipeError, match="the lengths of a voxel along z, y, x, above 0"):
+    with pytest.raises(RecipeError, match="the lengths of a voxel along z, y and x, above 0"):
         merged(Recipe(), {"data": {"spacing": spacing}})
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ushape.checkpoint import Trained
-from ushape.device import Precision, choose_device
+from ushape.device import Precision, choose_device, free_bytes
 from ushape.engines.choice import Choice, fastest
 from ushape.engines.engine import Engine, EngineName, Network, build
 from ushape.engines.substitution import filter_bytes
@@ -65,8 +65,7 @@ class Predictor:
         out, and "auto" is no until a training has settled it.
     precision: "float32" is exact, "bfloat16" is faster on processors made for it.
     memory_bytes: what a pass may take beyond the weights; decides how wide bands of rows are, how large tiles, and for
-        how many convolutions filters of minimal filtering are kept. Left out, 2 GiB; of volumes, whose context may take
-        more, as much as the smallest tile does.
+        how many convolutions filters of minimal filtering are kept. Left out, 2 GiB; of volumes, half of what is free.
     keep_px: in tiles, whose kept part has this side.
     by_rows: whether a large image may pass row by row; else it is cut into tiles.
     engine: what computes the networks, as they are now; "auto": what does so fastest here, by a short measurement.
@@ -349,8 +348,14 @@ class Predictor:
 
 
 def default_memory(model: Segmenter) -> int:
-    """What a pass may take where nobody says: at least what the smallest tile of a volume does."""
-    return DEFAULT_MEMORY_BYTES if model.axes == 2 else max(DEFAULT_MEMORY_BYTES, smallest_tile_bytes(model))
+    """What a pass may take where nobody says.
+
+    Of volumes half of what is free, and no less than the smallest tile takes: a cube's context is many times what is
+    kept of it, unless it is large.
+    """
+    if model.axes == 2:
+        return DEFAULT_MEMORY_BYTES
+    return max(DEFAULT_MEMORY_BYTES, smallest_tile_bytes(model), (free_bytes(model.device) or 0) // 2)
 
 
 def _class_map(parts: Iterable[Predicted], shape: tuple[int, ...]) -> NDArray[np.uint8]:

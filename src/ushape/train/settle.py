@@ -106,7 +106,8 @@ def _settled(
     plain = _tried(best, truths, flips=False)
     if tries_flips is None:
         pixels = sum(truth.classes.size for truth in truths)
-        tries_flips = affordable(pixels, steps * training.batch * math.prod(training.output_sizes(best.model.axes)))
+        patch = math.prod(training.output_sizes(best.model.axes))
+        tries_flips = affordable(pixels, steps * training.batch * patch)
     if not tries_flips:
         return FlipsChosen(False, measure, 0), plain.sample.fitted()
     turned = _tried(best, truths, flips=True)

@@ -10,11 +10,13 @@ from typing import Any
 from ushape.data.folder import Survey
 from ushape.geometry.anisotropy import COARSE, flat_levels
 from ushape.models import outlined
+from ushape.models.unet3d import UNet3D
 
 Tables = Mapping[str, Any]  # Any: settings of every kind
 Choice = tuple[str, dict[str, dict[str, Any]], str]
 
 _BATCH = 2
+_VALIDATIONS = 5
 _PATCH_VOXELS = {"cpu": 2**17, "mps": 2**17}  # a step of two of them takes a processor seconds
 _PATCH_VOXELS_OF_GPU = 2**20
 _SPACING_DIGITS = 6  # of what is written into a recipe
@@ -31,15 +33,19 @@ def of_volumes(found: Survey, name: str, tables: Tables, device_type: str) -> It
     else:
         yield "voxel", {"data": {"spacing": list(spacing)}}, why
     asked = tables.get("model", {}).get("options", {})
-    depth = asked.get("depth", outlined(name).depth)
-    levels = list(asked.get("flat_levels", flat_levels(spacing, shape, depth)))
+    network = outlined(name, **{key: asked[key] for key in ("depth", "flat_levels") if key in asked})
+    assert isinstance(network, UNet3D), name
+    depth = network.depth
+    levels = list(asked.get("flat_levels", flat_levels(spacing, _alike(shape), depth)))
     options = {"padding": "same", "flat_levels": levels}
     yield "network", {"model": {"name": name, "options": options}}, f"{_PADDED}{_flat_in_words(levels)}"
-    multiples = [2 ** (depth - min(level, depth)) for level in levels]
-    deep, high, wide = _patch(spacing, shape, multiples, _PATCH_VOXELS.get(device_type, _PATCH_VOXELS_OF_GPU))
-    sizes = {"output_depth": deep, "output_size": min(high, wide), "batch": _BATCH}
-    reason = f"{deep} x {sizes['output_size']} x {sizes['output_size']} voxels, which are about as deep as wide"
-    yield "patch", {"training": sizes}, f"{reason} where the volumes are; the median volume has {_times(shape)}"
+    multiples = [2 ** (depth - level) for level in levels]
+    deep, side = _patch(spacing, shape, multiples, _PATCH_VOXELS.get(device_type, _PATCH_VOXELS_OF_GPU))
+    reason = f"{deep} x {side} x {side} voxels, which are about as deep as wide where the volumes are"
+    sizes = {"output_depth": deep, "output_size": side, "batch": _BATCH}
+    yield "patch", {"training": sizes}, f"{reason}; the median volume has {_times(shape)}"
+    reason = f"{_VALIDATIONS}: the context of a volume makes a look at it slow"
+    yield "validations", {"training": {"validations": _VALIDATIONS}}, reason
 
 
 def _spacing(found: Survey, shape: tuple[int, ...]) -> tuple[tuple[float, ...], str]:
@@ -55,6 +61,12 @@ def _spacing(found: Survey, shape: tuple[int, ...]) -> tuple[tuple[float, ...], 
     )
 
 
+def _alike(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Sides of like size as the larger of rows and columns, so that a network treats both alike, as turns need it."""
+    most = max(shape[1:])
+    return tuple(size if 2 * size < most else max(size, most) for size in shape)
+
+
 def _flat_in_words(levels: list[int]) -> str:
     named = [f"{axis} ({count})" for axis, count in zip("zyx", levels, strict=True) if count]
     if not named:
@@ -65,10 +77,8 @@ def _flat_in_words(levels: list[int]) -> str:
     )
 
 
-def _patch(
-    spacing: tuple[float, ...], shape: tuple[int, ...], multiples: list[int], voxels: int
-) -> tuple[int, int, int]:
-    """Sides of a patch of at most so many voxels, as alike in length as the volumes allow, on the pooling grid.
+def _patch(spacing: tuple[float, ...], shape: tuple[int, ...], multiples: list[int], voxels: int) -> tuple[int, int]:
+    """Slices and side of a patch of at most so many voxels on the pooling grid, as alike in length as volumes allow.
 
     Rows and columns get as many voxels. It grows where it is shortest, by a step of the grid at a time.
     """
@@ -85,7 +95,7 @@ def _patch(
             if grown[axis][axis] <= most[axis] and grown[axis][0] * grown[axis][1] ** 2 <= voxels
         ]
         if not possible:
-            return sides[0], sides[1], sides[1]
+            return sides[0], sides[1]
         shortest = min(possible, key=lambda axis: sides[axis] * lengths[axis])
         sides = list(grown[shortest])
 
