@@ -92,6 +92,7 @@ class Sharing:
 
     def _deal(self, running: dict[Future, _Task], coming: Iterator[_Task]) -> bool:
         """Give workers as much as they need to be busy; whether anything is under way."""
+        self._require_connection()
         with _lost_connection_told():
             room = _IN_HAND * max(1, len(self._client.nthreads())) - len(running)
             running.update((task.future, task) for task in islice(coming, max(0, room)))
@@ -117,10 +118,13 @@ class Sharing:
             ready = [future for future in futures if future.status != "pending"]
             if ready:
                 return ready
-            if self._client.status != "running":
-                raise ClusterError(_GONE)
+            self._require_connection()
             self._ended.wait(_SECONDS_BETWEEN_LOOKS)
         return []
+
+    def _require_connection(self) -> None:
+        if self._client.status != "running" or self._client.scheduler is None:
+            raise ClusterError(_GONE)
 
     def _result(self, future: Future) -> Plain:
         with _lost_connection_told():
