@@ -99,6 +99,11 @@ class Predictor:
         self.flips = self.trained.recipe.prediction.flips is True if flips is None else flips
         self.one_piece = self._named(self.trained.recipe.prediction.one_piece if one_piece is None else one_piece)
         self.pieces_in = pieces_in
+        if pieces_in == "volumes" and not self.one_piece:
+            raise RecipeError(
+                "Regions are to be one piece in volumes, and none is named: neither in the training's recipe nor with "
+                "--one-piece. Name some, or leave --pieces-in out."
+            )
         self.footprints = [self.trained.model.footprint] * 2
         self.choice: Choice | None = None
         if engine == "auto":
