@@ -97,3 +97,11 @@ def test_regions_and_groups_are_checked_before_any_answer(tmp_path: Path) -> Non
     grouped = study(tmp_path / "c", beating(RADII_PX[:2]), group_by="^he")
     assert [patient.name for patient in grouped.patients] == ["he"]
     assert grouped.notes() == [] and ("region endocardium", "cavity") in grouped.facts()
+
+
+def test_too_few_slices_for_a_volume_are_told(tmp_path: Path) -> None:
+    heart = only(study(tmp_path, beating(slices=1)))
+    assert heart.oddities == (
+        "The stack has 1 slice: volumes need slices from base to apex. Put all slices of a heart into one folder, or "
+        "one file.",
+    )

@@ -124,3 +124,21 @@ def test_nibabel_is_told_the_same_place(tmp_path: Path):
     grid = grid_of(series(tmp_path / "a", VOLUME))
     assert grid is not None
     assert nibabel.aff2axcodes(grid.affine) == ("L", "P", "S")
+
+
+def test_slices_saved_as_series_of_their_own_are_one_cine(tmp_path: Path):
+    pixels = RNG.integers(0, 2000, (3, 4, 9, 8)).astype(np.uint16)
+    whole, parted = series(tmp_path / "whole", pixels), tmp_path / "parted"
+    parted.mkdir()
+    for z in range(4):
+        for t in range(3):
+            place = ORIGIN + TURN[:, 2] * STEP_MM * z
+            about = {"SeriesInstanceUID": f"1.2.3.{z}", "SeriesNumber": z, "TriggerTime": 30 * t}
+            dicom(parted / f"{z}-{t}.dcm", pixels[t, z], place, **about)
+    found, expected = grid_of(parted), grid_of(whole)
+    assert found is not None and expected is not None and found.difference(expected) is None
+    read = [open_image(page.path, page.index).read()[..., 0] for page in pages(parted)]
+    np.testing.assert_array_equal(read, pixels.reshape(-1, 9, 8))
+    (parted / "3-2.dcm").unlink()
+    with pytest.raises(ImageError, match="holds the slices of 4 series"):
+        open_image(parted)

@@ -11,7 +11,7 @@ import tifffile
 
 from cine_files import beating, cine_series
 from level_network import level_network
-from ushape.errors import ImageError
+from ushape.errors import ImageError, RecipeError
 from ushape.images.source import pages, read_mask
 from ushape.predict.files import Job, MaskWritten
 from ushape.predict.sources import find_images
@@ -88,3 +88,8 @@ def test_a_volume_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     require_memory(file, 4, 4 * 48 * 48 * 22)
     with pytest.raises(ImageError, match=r"takes 0\.0 GiB to be mended as a whole, and 0\.0 GiB are free"):
         require_memory(file, 4, 4 * 48 * 48 * 22 - 1)
+
+
+def test_a_volume_in_one_piece_needs_regions() -> None:
+    with pytest.raises(RecipeError, match="one piece in volumes, and none is named"):
+        Predictor(level_network(), pieces_in="volumes")

@@ -21,13 +21,16 @@ from ushape.cardiac.phases import Phase, phases_of
 from ushape.cardiac.ventricle import Anatomy, Ventricle
 from ushape.cardiac.wall import SEGMENTS, septum_degrees, thickness
 from ushape.data.groups import grouped, grouped_by
-from ushape.data.pair import Pair, every_error
+from ushape.data.pair import Pair, counted, every_error
 from ushape.errors import DataError
 from ushape.images.source import Page, open_image
 from ushape.regions import Declared, region_facts
 
 LARGEST_STEP = 0.2
 """Of the largest cavity: a frame that departs by more from both neighbours in time may stand apart from them."""
+FEWEST_SLICES = 3
+"""Of fewer no ventricle has base, middle and apex."""
+
 _FEWEST_FRAMES = 5
 
 
@@ -168,13 +171,22 @@ def _heart(patient: Patient, found: Sequence[Ventricle]) -> CineHeart:
         patient=patient.name,
         phases=phases.rule,
         course=tuple(course),
-        oddities=tuple(course_oddities(course, indices.unit("edv"))),
+        oddities=(*_too_few_slices(patient), *course_oddities(course, indices.unit("edv"))),
         moments=tuple(moments),
         indices=indices,
         septum=septum,
         from_base=from_base,
         wall=wall,
     )
+
+
+def _too_few_slices(patient: Patient) -> Iterator[str]:
+    slices = max(len(frame.pairs) for frame in patient.frames)
+    if slices < FEWEST_SLICES:
+        yield (
+            f"The stack has {counted(slices, 'slice')}: volumes need slices from base to apex. Put all slices of a "
+            "heart into one folder, or one file."
+        )
 
 
 def _moment(phase: Phase, frame: Frame, ventricle: Ventricle) -> Moment:

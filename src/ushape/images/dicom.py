@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -134,12 +135,28 @@ def _dicom_files(folder: Path) -> list[Path]:
 
 def _check_one_series(slices: Sequence[DicomSlice], path: Path) -> None:
     by_series = Counter((each.series, each.series_number) for each in slices)
-    if len(by_series) > 1:
+    if len(by_series) > 1 and not _are_places_of_a_stack(slices):
         listing = ", ".join(f"{count} of series {number}" for (_, number), count in by_series.most_common(_LISTED))
         raise ImageError(
             f"{path} holds the slices of {len(by_series)} series ({listing}). Give each a folder of its own, and leave "
             "out those that are not meant."
         )
+
+
+def _are_places_of_a_stack(slices: Sequence[DicomSlice]) -> bool:
+    """Whether each series is one place of a stack at several points in time: some scanners save a cine so."""
+    if any(each.position is None or each.orientation is None for each in slices):
+        return False
+    if len({tuple(np.round(each.orientation or (), 3).tolist()) for each in slices}) > 1:
+        return False
+    by_series: dict[str, list[float]] = defaultdict(list)
+    for each in slices:
+        by_series[each.series].append(_depth(each))
+    lengths = {len(depths) for depths in by_series.values()}
+    middles = sorted(median(depths) for depths in by_series.values())
+    still = all(max(depths) - min(depths) < SAME_PLACE_MM for depths in by_series.values())
+    apart = all(after - before > SAME_PLACE_MM for before, after in pairwise(middles))
+    return still and apart and len(lengths) == 1 and lengths != {1}
 
 
 def _check_alike(slices: Sequence[DicomSlice], path: Path) -> None:

@@ -108,6 +108,11 @@ class Predictor:
         self.pieces_in = pieces_in
         self.axes, self.footprints = self.trained.model.axes, list(self.trained.model.footprints)
         self._check_flips()
+        if pieces_in == "volumes" and not self.one_piece:
+            raise RecipeError(
+                "Regions are to be one piece in volumes, and none is named: neither in the training's recipe nor with "
+                "--one-piece. Name some, or leave --pieces-in out."
+            )
         self.choice: Choice | None = None
         if engine == "auto" and self.axes != 2:
             engine = "torch"
