@@ -118,11 +118,11 @@ def _take_tile(
 @njit(cache=True, nogil=True)
 def _row(above: Pixels, rows: Pixels, nothing: Pixels, y: int) -> int:
     """The address of a row of the map."""
-    size = 4 * rows.shape[1] * rows.shape[2]
+    size: int = 4 * rows.shape[1] * rows.shape[2]
     if y < above.shape[0]:
-        return int(above.ctypes.data) + y * size
+        return int(above.ctypes.data + y * size)
     if y < above.shape[0] + rows.shape[0]:
-        return int(rows.ctypes.data) + (y - above.shape[0]) * size
+        return int(rows.ctypes.data + (y - above.shape[0]) * size)
     return int(nothing.ctypes.data)
 
 

@@ -58,8 +58,9 @@ def minimal_filters(weight: Tensor) -> Tensor:
     along = _evaluation()
     at_points = torch.from_numpy(np.kron(along, along).T).to(weight.device)
     filters = weight.new_empty(SPAN**2, made // PANEL, channels, PANEL)
-    for number, panel in enumerate(weight.split(PANEL)):
-        filters[:, number] = (panel.double().flatten(2) @ at_points).permute(2, 1, 0)
+    for number in range(made // PANEL):
+        panel = weight[PANEL * number : PANEL * (number + 1)].double()
+        filters[:, number] = (panel.flatten(2) @ at_points).permute(2, 1, 0)
     return filters
 
 

@@ -66,14 +66,13 @@ def _gain(made: int, channels: int) -> float:
     """How many times as fast as PyTorch's convolution, by a few thousandths of a second of each, in turn."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode():  # the caller's random numbers are the caller's
         direct = channels_last(nn.Conv2d(channels, made, 3, padding=1))
-        x = torch.ones(1, channels, 8, 2 * 4 * _MEASURED_TILES // 4).contiguous(memory_format=torch.channels_last)
+        x = torch.ones(1, channels, 8, 2 * _MEASURED_TILES).contiguous(memory_format=torch.channels_last)
         ways: list[Callable[[Tensor], Tensor]] = [
             lambda x: F.relu_(direct(x)),
             MinimalConvolution(direct, rectified=True),
         ]
-        rounds = [[_seconds(way, x) for way in ways] for _ in range(7)]
-    one, other = (min(seconds) for seconds in zip(*rounds, strict=True))
-    return one / other
+        rounds: list[list[float]] = [[_seconds(way, x) for way in ways] for _ in range(7)]
+    return min(one for one, _ in rounds) / min(other for _, other in rounds)
 
 
 def _seconds(way: Callable[[Tensor], Tensor], x: Tensor) -> float:
