@@ -195,7 +195,7 @@ def test_what_the_network_sees_is_left_where_it_is_not_the_plans(tmp_path: Path)
     recipe = planned(data, asked).recipe
     assert (recipe.model.options["reduction"], recipe.training.output_size) == (3, 192)
     told = dict(planned(data, {"training": {"minutes": 1}, "model": {"options": {"width": 8}}}).reasons)["width"]
-    assert told == "8: about 94 steps fit into 1 minutes here"
+    assert told == "8: about 91 steps fit into 1 minutes here"
 
 
 def test_images_that_stand_upright_are_not_flipped(tmp_path: Path):

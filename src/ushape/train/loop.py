@@ -30,7 +30,7 @@ from ushape.train.randomness import Randomness
 from ushape.train.turned import SHARE_OF_TRAINING
 from ushape.train.validate import Validation
 
-_VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
+VALIDATION_SHARE = 0.2  # of the minutes so far; validations that would exceed it wait, the last one aside
 _BELOW_ANY_SCORE = -1.0
 _FLAT_VALIDATIONS, _FLAT_GAIN = 6, 0.002  # so many validations in a row that gain no more than this gain nothing
 _COUNTERS = (
@@ -278,7 +278,7 @@ def _validation_is_due(trainer: Trainer) -> bool:
         return False
     if trainer.progress >= 1:
         return True
-    affordable = trainer.validating_seconds <= _VALIDATION_SHARE * trainer.seconds
+    affordable = trainer.validating_seconds <= VALIDATION_SHARE * trainer.seconds
     due = trainer.progress * _validations(trainer) >= trainer.validations + 1
     return due and (affordable or trainer.recipe.steps > 0)  # steps, unlike minutes, are repeatable: no clock decides
 

@@ -19,6 +19,7 @@ from ushape.errors import RecipeError
 from ushape.labels import Labels
 from ushape.models import MODELS, axes_of
 from ushape.recipe import Recipe, merged
+from ushape.train.loop import VALIDATION_SHARE
 from ushape.train.step_memory import network, step_bytes
 
 _ENOUGH_STEPS = 400  # of the default batch; docs/results.md has what fewer steps of a wider network were worth
@@ -186,9 +187,11 @@ def _largest_in_time(recipes: Sequence[Recipe], machine: Machine) -> tuple[Recip
     largest, steps = recipes[0], 0.0
     for recipe in recipes:
         seconds = machine.seconds(recipe)
-        fit = 60 * minutes / seconds
+        validation = machine.validation_seconds(recipe, seconds)
+        validating = min(recipe.training.validations * validation, VALIDATION_SHARE * 60 * minutes)
+        fit = (60 * minutes - validating) / seconds
         if not steps:
-            _require_time(minutes, seconds, machine.validation_seconds(recipe, seconds))
+            _require_time(minutes, seconds, validation)
         if fit < _ENOUGH_STEPS and steps:
             missed = f"; of {_size_in_words(recipe)} only {fit:,.0f}"
             return largest, f"about {steps:,.0f} steps fit into {minutes:g} minutes here{missed}"
