@@ -21,7 +21,7 @@ def test_operations_are_those_that_the_anatomy_counts(name: str):
 def test_bands_compute_next_to_nothing_twice(memory: int):
     model = build("unet", classes=2, width=32)
     foreseen = outlook(model, (4096, 8192), Strategy(model, memory))
-    assert foreseen.by_rows and foreseen.rows == 32 and foreseen.bytes <= memory
+    assert foreseen.by_rows and foreseen.rows in (32, 64) and foreseen.bytes <= memory
     assert (foreseen.parts > 1) == (memory < 1 << 30)
     assert 1 <= foreseen.waste < 1.15
     assert (foreseen.waste == 1) == (foreseen.parts == 1)

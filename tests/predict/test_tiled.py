@@ -166,7 +166,7 @@ def test_filters_of_minimal_filtering_count_as_memory_and_give_way(
 def test_a_small_image_is_one_tile_and_a_large_one_passes_by_rows(make_trained: MakeTrained):
     predictor = Predictor(make_trained())
     assert len(list(predictor.tiles(from_array(noise(300, 300))))) == 1
-    assert len(list(predictor.tiles(from_array(noise(1100, 1000))))) > 10
+    assert len(list(predictor.tiles(from_array(noise(1100, 1000))))) > 5
     assert len(list(Predictor(make_trained(), flips=True).tiles(from_array(noise(1100, 1000))))) == 1
 
 
@@ -492,7 +492,8 @@ def test_the_chosen_engine_computes_and_is_measured_on_the_planned_tile(make_tra
         def __call__(self, x: torch.Tensor) -> torch.Tensor:
             return torch.stack([torch.zeros_like(x[:, 0]), torch.ones_like(x[:, 0])], dim=1)
 
-    def chosen(model: Segmenter, side_px: int, precision: str) -> Choice:
+    def chosen(model: Segmenter, side_px: int, precision: str, *, filter_bytes: int) -> Choice:
+        assert filter_bytes > 0
         asked.append((model, side_px, precision))
         return Choice(Ones(), side_px, {"openvino": 0.1}, {})
 
