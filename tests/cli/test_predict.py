@@ -99,7 +99,7 @@ def test_what_cannot_be_is_refused(ushape, run, cells, tmp_path, monkeypatch, wo
 
 def test_the_engine_that_was_chosen_is_said_in_one_line(ushape, run, cells, tmp_path, monkeypatch):
     chosen = Choice(Network(read(run).model), 96, {"torch": 0.25}, {"openvino": "not installed"})
-    monkeypatch.setattr(tiled, "fastest", lambda *_: chosen)
+    monkeypatch.setattr(tiled, "fastest", lambda *_, **__: chosen)
     words = ("predict", run, cells / "images" / "cells_000.png", "--out")
     result = ushape(*words, tmp_path / "auto", "--engine", "auto")
     assert result.stderr == "engine torch (a tile of 96 px takes 0.250 s by torch; openvino: not installed)\n"
